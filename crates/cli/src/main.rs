@@ -1,0 +1,2 @@
+//! Outdial.
+fn main() {}

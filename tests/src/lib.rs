@@ -1,0 +1,1 @@
+//! Whole-process tests live in this package.
