@@ -1,1 +1,37 @@
-//! Placeholder.
+//! Vocabulary of the gateway and the [`Vendor`] trait that adapters implement. No I/O, no async, no framework.
+
+mod account;
+mod clock;
+mod error;
+mod event;
+mod merge;
+mod number;
+mod outcome;
+mod push;
+mod query;
+mod record;
+mod roster;
+mod settings;
+mod timestamp;
+mod token;
+mod vendor;
+
+pub use account::{AccountId, InvalidAccountId, VendorId};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Error, ErrorClass, UpstreamFailure};
+pub use event::{Event, EventData, EventDraft, Position, RosterEvent, event_type, record_event};
+pub use merge::{Merged, merge};
+pub use number::{PhoneNumber, mask_number, mask_numbers_in_text};
+pub use outcome::{Disposition, EndedBy, Outcome, ReceivedVia, UnknownWord};
+pub use push::{
+    DecodedPush, DecodedRecord, PushItem, PushOutcome, PushRefusal, PushReply, QuarantineReason, RawPush,
+    VerifiedPush, Warning,
+};
+pub use query::RecordQuery;
+pub use record::{Agent, AgentLeg, CallRecord, Region, VendorCodes};
+pub use roster::{PartForm, Refusal, RosterEncoder, RosterEntry, RosterPart};
+pub use secrecy::{ExposeSecret, SecretString};
+pub use settings::SettingsSource;
+pub use timestamp::{Precision, Timestamp};
+pub use token::{Token, TokenBudget};
+pub use vendor::{Capabilities, Descriptor, SearchPage, SearchRequest, Vendor};

@@ -1,0 +1,137 @@
+//! The one error type that crosses crates: a closed class, a message for the caller, a detail for the log.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of failure it is. Every decision (status, retry, metric) is one exhaustive match over this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// The caller's input is wrong.
+    InvalidInput,
+    /// Credentials are missing or wrong.
+    Unauthenticated,
+    /// Credentials do not suffice.
+    Forbidden,
+    /// There is no such thing, or the caller may not know of it.
+    NotFound,
+    /// The state of the thing forbids it.
+    Conflict,
+    /// Too many calls.
+    RateLimited,
+    /// No answer in time, and nothing was changed.
+    Timeout,
+    /// The request may or may not have taken effect.
+    OutcomeUnknown,
+    /// The other side cannot be reached or says it is broken.
+    Unavailable,
+    /// The other side answered something that its documents do not allow.
+    Protocol,
+    /// This vendor cannot do that.
+    Unsupported,
+    /// A fault of ours.
+    Internal,
+}
+
+impl ErrorClass {
+    /// Whether the same call may succeed later without being changed.
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::RateLimited | Self::Timeout | Self::Unavailable => true,
+            Self::InvalidInput
+            | Self::Unauthenticated
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::Conflict
+            | Self::OutcomeUnknown
+            | Self::Protocol
+            | Self::Unsupported
+            | Self::Internal => false,
+        }
+    }
+}
+
+/// What a vendor said when it refused or failed. Shown to the caller, so it holds no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamFailure {
+    /// HTTP status, where there was a response.
+    pub status: Option<u16>,
+    /// The vendor's own code, such as ICSOC's envelope `code`.
+    pub code: Option<String>,
+    /// The vendor's own message, cut at 300 characters.
+    pub message: Option<String>,
+    /// The vendor's own id of the request.
+    pub request_id: Option<String>,
+}
+
+/// A failure. `Display` is the public message; the detail is for the log alone.
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// What kind of failure it is.
+    pub class: ErrorClass,
+    /// Stable kebab-case code, such as `upstream-rejected`; the last part of the problem's `type`.
+    pub code: &'static str,
+    /// For the caller: no secret, no number, no path of ours.
+    pub message: String,
+    /// For the log.
+    pub detail: Option<String>,
+    /// What the vendor said, if this is a vendor's failure.
+    pub upstream: Option<UpstreamFailure>,
+    /// How long to wait before trying again, where known.
+    pub retry_after: Option<Duration>,
+}
+
+impl Error {
+    /// A failure with a message for the caller.
+    pub fn new(class: ErrorClass, code: &'static str, message: impl Into<String>) -> Self {
+        Self { class, code, message: message.into(), detail: None, upstream: None, retry_after: None }
+    }
+
+    /// Adds what only the log may say.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds what the vendor said.
+    #[must_use]
+    pub fn with_upstream(mut self, failure: UpstreamFailure) -> Self {
+        self.upstream = Some(failure);
+        self
+    }
+
+    /// Adds how long to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl UpstreamFailure {
+    /// Longest message taken over from a vendor, in characters.
+    const MESSAGE_LIMIT: usize = 300;
+
+    /// A failure that is known by its HTTP status alone.
+    pub fn from_status(status: http::StatusCode) -> Self {
+        Self { status: Some(status.as_u16()), ..Self::default() }
+    }
+
+    /// Takes the vendor's message over, cut and without control characters.
+    #[must_use]
+    pub fn with_message(mut self, message: &str) -> Self {
+        let plain = message.chars().filter(|c| !c.is_control()).take(Self::MESSAGE_LIMIT).collect();
+        self.message = Some(plain);
+        self
+    }
+}

@@ -1,0 +1,250 @@
+//! Events as they are republished: CloudEvents 1.0, the same bytes on every channel and attempt.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{AccountId, CallRecord, Timestamp, VendorId};
+
+/// The types of events.
+pub mod event_type {
+    /// A call was heard of for the first time.
+    pub const RECORD_CREATED: &str = "io.outdial.call-record.created";
+    /// More, or something else, was heard of a known call.
+    pub const RECORD_UPDATED: &str = "io.outdial.call-record.updated";
+    /// The vendor took a roster, whole or in part.
+    pub const ROSTER_ACCEPTED: &str = "io.outdial.roster.accepted";
+    /// The vendor took nothing of a roster.
+    pub const ROSTER_FAILED: &str = "io.outdial.roster.failed";
+    /// Every type, in the order of the catalogue.
+    pub const ALL: &[&str] = &[RECORD_CREATED, RECORD_UPDATED, ROSTER_ACCEPTED, ROSTER_FAILED];
+}
+
+/// A place in the log. Positions grow and are never reused; they are microseconds since the epoch at the time of the
+/// append, moved up where two would be equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::str::FromStr for Position {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// An event before the log has given it its position.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventDraft {
+    /// `evt_` and 32 hex digits. The same content gives the same id, so an append of unknown outcome is safe to repeat.
+    pub id: String,
+    /// One of [`event_type`].
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Whose event it is.
+    pub account: AccountId,
+    /// The account's vendor.
+    pub vendor: VendorId,
+    /// The campaign, where there is one.
+    pub campaign_id: Option<String>,
+    /// Call id or roster id.
+    pub subject: String,
+    /// When the gateway learned of it.
+    pub time: Timestamp,
+    /// When it happened, where known.
+    pub occurred_at: Option<Timestamp>,
+    /// The payload.
+    pub data: EventData,
+}
+
+/// The payload of an event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EventData {
+    /// Of `io.outdial.call-record.*`: the record without its raw JSON.
+    CallRecord(Box<CallRecord>),
+    /// Of `io.outdial.roster.*`.
+    Roster(RosterEvent),
+}
+
+/// What a roster event says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RosterEvent {
+    /// The roster's id.
+    pub roster_id: String,
+    /// Where it was uploaded to.
+    pub campaign_id: String,
+    /// `accepted`, `partial`, `failed` or `unknown`.
+    pub status: String,
+    /// Entries in the request.
+    pub received: u64,
+    /// Entries that the vendor took.
+    pub accepted: u64,
+    /// Entries that were refused by us or by the vendor.
+    pub rejected: u64,
+}
+
+/// A CloudEvents 1.0 event in its JSON form.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// See [`EventDraft::id`].
+    pub id: String,
+    /// `/accounts/{account}`.
+    pub source: String,
+    /// One of [`event_type`].
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Call id or roster id.
+    pub subject: String,
+    /// When the gateway learned of it.
+    pub time: Timestamp,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// Extension: whose event it is.
+    pub account: AccountId,
+    /// Extension: the account's vendor.
+    pub vendor: VendorId,
+    /// Extension: the campaign. CloudEvents has no null, so it is left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaignid: Option<String>,
+    /// Extension: when it happened, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurredat: Option<Timestamp>,
+    /// The payload.
+    pub data: EventData,
+    /// Extension: position in the log, in decimal. Last, because the log adds it to the finished text of the rest.
+    pub sequence: String,
+}
+
+impl EventDraft {
+    /// The event's JSON text up to and without the position. `{head}"{position}"}` is the whole of it.
+    ///
+    /// # Errors
+    /// When the payload cannot be written as JSON.
+    pub fn to_json_head(&self) -> serde_json::Result<String> {
+        let event = Event {
+            specversion: "1.0".into(),
+            id: self.id.clone(),
+            source: format!("/accounts/{}", self.account),
+            event_type: self.event_type.clone(),
+            subject: self.subject.clone(),
+            time: self.time,
+            datacontenttype: "application/json".into(),
+            account: self.account.clone(),
+            vendor: self.vendor.clone(),
+            campaignid: self.campaign_id.clone(),
+            occurredat: self.occurred_at,
+            data: self.data.clone(),
+            sequence: String::new(),
+        };
+        let mut text = serde_json::to_string(&event)?;
+        text.truncate(text.len() - "\"\"}".len());
+        Ok(text)
+    }
+
+    /// The event's JSON text at a position.
+    ///
+    /// # Errors
+    /// When the payload cannot be written as JSON.
+    pub fn to_json(&self, position: Position) -> serde_json::Result<String> {
+        Ok(format!("{}\"{position}\"}}", self.to_json_head()?))
+    }
+}
+
+/// The event that tells of a record: `created` at revision 1, else `updated`.
+pub fn record_event(record: &CallRecord, learned_at: Timestamp) -> EventDraft {
+    let data = CallRecord { raw: None, ..record.clone() };
+    let event_type =
+        if record.revision <= 1 { event_type::RECORD_CREATED } else { event_type::RECORD_UPDATED };
+    EventDraft {
+        id: event_id(&[record.id.as_bytes(), &record.revision.to_be_bytes(), &content_digest(&data)]),
+        event_type: event_type.to_owned(),
+        account: record.account.clone(),
+        vendor: record.vendor.clone(),
+        campaign_id: record.campaign_id.clone(),
+        subject: record.call_id.clone(),
+        time: learned_at,
+        occurred_at: record.ended_at.or(record.started_at),
+        data: EventData::CallRecord(Box::new(data)),
+    }
+}
+
+impl RosterEvent {
+    /// The event that tells what the vendor did with a roster.
+    pub fn into_draft(self, account: AccountId, vendor: VendorId, now: Timestamp) -> EventDraft {
+        let nothing_taken = self.accepted == 0;
+        let event_type = if nothing_taken { event_type::ROSTER_FAILED } else { event_type::ROSTER_ACCEPTED };
+        EventDraft {
+            id: event_id(&[self.roster_id.as_bytes(), self.status.as_bytes(), &self.accepted.to_be_bytes()]),
+            event_type: event_type.to_owned(),
+            account,
+            vendor,
+            campaign_id: Some(self.campaign_id.clone()),
+            subject: self.roster_id.clone(),
+            time: now,
+            occurred_at: None,
+            data: EventData::Roster(self),
+        }
+    }
+}
+
+fn content_digest(record: &CallRecord) -> Vec<u8> {
+    serde_json::to_vec(record).map(|json| Sha256::digest(json).to_vec()).unwrap_or_default()
+}
+
+fn event_id(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    let hex: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("evt_{hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReceivedVia;
+
+    fn record() -> CallRecord {
+        let account = "wc-1".parse().unwrap();
+        CallRecord::new(
+            account,
+            VendorId::new("wellcloud"),
+            "c1".into(),
+            ReceivedVia::Push,
+            Timestamp::from_millis(5),
+        )
+    }
+
+    #[test]
+    fn the_position_completes_the_text() {
+        let draft = record_event(&record(), Timestamp::from_millis(7));
+        let event: Event = serde_json::from_str(&draft.to_json(Position(42)).unwrap()).unwrap();
+        assert_eq!(event.sequence, "42");
+        assert_eq!(event.event_type, event_type::RECORD_CREATED);
+        assert_eq!(event.source, "/accounts/wc-1");
+        assert!(matches!(event.data, EventData::CallRecord(data) if data.call_id == "c1"));
+    }
+
+    #[test]
+    fn the_id_follows_the_content_and_nothing_else() {
+        let first = record_event(&record(), Timestamp::from_millis(7));
+        assert_eq!(first.id, record_event(&record(), Timestamp::from_millis(8)).id);
+        let mut changed = record();
+        changed.talk_seconds = Some(1);
+        assert_ne!(first.id, record_event(&changed, Timestamp::from_millis(7)).id);
+        assert!(first.id.starts_with("evt_") && first.id.len() == 36);
+    }
+}

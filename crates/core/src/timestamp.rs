@@ -1,0 +1,146 @@
+//! Moments in time, with the precision the vendor gave them.
+
+use std::{cmp::Ordering, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Whether a moment was given in seconds or in milliseconds; it decides how the moment is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Printed without a fraction.
+    Seconds,
+    /// Printed with three digits of fraction.
+    Millis,
+}
+
+/// A moment in UTC. Printed as RFC 3339 with `Z`. Two moments are equal when they name the same millisecond, whatever
+/// their precision.
+#[derive(Clone, Copy)]
+pub struct Timestamp {
+    millis: i64,
+    precision: Precision,
+}
+
+/// The years 0000 to 9999, which RFC 3339 can print.
+const PRINTABLE_MILLIS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
+impl Timestamp {
+    /// A moment given in milliseconds since the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self { millis, precision: Precision::Millis }
+    }
+
+    /// A moment given in seconds since the epoch. `None` outside the years that RFC 3339 can print.
+    pub fn from_seconds(seconds: i64) -> Option<Self> {
+        let millis = seconds.checked_mul(1000).filter(|millis| PRINTABLE_MILLIS.contains(millis))?;
+        Some(Self { millis, precision: Precision::Seconds })
+    }
+
+    /// Reads RFC 3339, any offset.
+    pub fn parse(text: &str) -> Option<Self> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let millis = i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()?;
+        let precision = if text.contains('.') { Precision::Millis } else { Precision::Seconds };
+        PRINTABLE_MILLIS.contains(&millis).then_some(Self { millis, precision })
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn millis(self) -> i64 {
+        self.millis
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn seconds(self) -> i64 {
+        self.millis.div_euclid(1000)
+    }
+
+    /// This moment moved by `millis`, saturating.
+    #[must_use]
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self { millis: self.millis.saturating_add(millis), precision: self.precision }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.millis.clamp(*PRINTABLE_MILLIS.start(), *PRINTABLE_MILLIS.end());
+        let moment = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1000)).map_err(|_| fmt::Error)?;
+        let (date, clock) = (moment.date(), moment.time());
+        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+        let (hour, minute, second) = clock.as_hms();
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match self.precision {
+            Precision::Seconds => f.write_str("Z"),
+            Precision::Millis => write!(f, ".{:03}Z", millis.rem_euclid(1000)),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for Timestamp {
+    fn eq(&self, other: &Self) -> bool {
+        self.millis == other.millis
+    }
+}
+
+impl Eq for Timestamp {}
+
+impl PartialOrd for Timestamp {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timestamp {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.millis.cmp(&other.millis)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("not an RFC 3339 time"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_the_precision_it_was_given() {
+        let seconds = Timestamp::from_seconds(1_616_491_476).unwrap();
+        assert_eq!(seconds.to_string(), "2021-03-23T09:24:36Z");
+        let millis = Timestamp::from_millis(1_559_124_413_101);
+        assert_eq!(millis.to_string(), "2019-05-29T10:06:53.101Z");
+        assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn reads_what_it_prints_and_other_offsets() {
+        for text in ["2021-03-23T09:24:36Z", "2019-05-29T10:06:53.101Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Timestamp::parse("2021-03-23T17:24:36+08:00"), Timestamp::from_seconds(1_616_491_476));
+        assert!(Timestamp::parse("2021-03-23 17:24:36").is_none());
+    }
+
+    #[test]
+    fn refuses_seconds_that_no_year_holds() {
+        assert!(Timestamp::from_seconds(i64::MAX).is_none());
+        assert!(Timestamp::from_seconds(253_402_300_800).is_none());
+    }
+}
