@@ -77,7 +77,7 @@ pub struct Error {
     /// For the log.
     pub detail: Option<String>,
     /// What the vendor said, if this is a vendor's failure.
-    pub upstream: Option<UpstreamFailure>,
+    pub upstream: Option<Box<UpstreamFailure>>,
     /// How long to wait before trying again, where known.
     pub retry_after: Option<Duration>,
 }
@@ -98,7 +98,7 @@ impl Error {
     /// Adds what the vendor said.
     #[must_use]
     pub fn with_upstream(mut self, failure: UpstreamFailure) -> Self {
-        self.upstream = Some(failure);
+        self.upstream = Some(Box::new(failure));
         self
     }
 

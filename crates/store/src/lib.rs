@@ -1,1 +1,19 @@
-//! Placeholder.
+//! What the gateway keeps, as small role traits, and the backends that keep it.
+
+mod error;
+mod roles;
+mod settings;
+
+pub use error::{StoreError, StoreErrorKind};
+pub use roles::{
+    Appended, Batch, CallRecords, Durability, EntryRow, EventLog, Kv, Lease, Leases, LogBounds, PageKey,
+    Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter, RosterStatus,
+    Rosters, StoreMode, StoreStatus, StoredEvent, StoredPart, StoredPartStatus, StoredRoster, Summary,
+    SummaryCount,
+};
+pub use settings::StoreSettings;
+
+/// A backend: it plays every role.
+pub trait Store: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases {}
+
+impl<T: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases> Store for T {}

@@ -1,0 +1,15 @@
+//! The roles a store plays. Each use case takes the ones it needs; every backend plays all of them.
+
+mod kv;
+mod log;
+mod quarantine;
+mod records;
+mod rosters;
+
+pub use kv::{Kv, Lease, Leases};
+pub use log::{Appended, Batch, Durability, EventLog, LogBounds, StoreMode, StoreStatus, StoredEvent};
+pub use quarantine::{Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem};
+pub use records::{CallRecords, PageKey, RecordPage, Summary, SummaryCount};
+pub use rosters::{
+    EntryRow, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus, StoredRoster,
+};

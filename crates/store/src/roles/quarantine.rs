@@ -1,0 +1,91 @@
+//! Authentic pushes that could not be read, and suspects whose proof did not fit.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use outdial_core::{AccountId, QuarantineReason, Timestamp, VendorId};
+
+use crate::StoreError;
+
+/// Bytes to be kept for later.
+#[derive(Clone, Debug)]
+pub struct QuarantineDraft {
+    /// Whose push it was.
+    pub account: AccountId,
+    /// The account's vendor.
+    pub vendor: VendorId,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// Why it could not be read. The code `not_authentic` marks suspects, which are kept in a ring of
+    /// [`QuarantineDraft::SUSPECT_LIMIT`] bytes per account, the oldest dropped first.
+    pub reason: QuarantineReason,
+    /// The `Content-Type` of the body, for the replay.
+    pub content_type: Option<String>,
+    /// The bytes: one record's slice, or a whole body.
+    pub raw: Bytes,
+}
+
+impl QuarantineDraft {
+    /// The reason code of pushes whose proof did not fit: the wrong secret may be ours.
+    pub const SUSPECT: &'static str = "not_authentic";
+    /// Most bytes of suspects kept per account.
+    pub const SUSPECT_LIMIT: usize = 64 * 1024 * 1024;
+}
+
+/// An item in quarantine.
+#[derive(Clone, Debug)]
+pub struct QuarantinedItem {
+    /// `qua_` and a UUIDv7-like text: ids sort by time. Derived from content and receipt, so a repeated append makes no
+    /// second item.
+    pub id: String,
+    /// What is kept.
+    pub draft: QuarantineDraft,
+}
+
+/// Which items a reader asks for.
+#[derive(Clone, Debug, Default)]
+pub struct QuarantineFilter {
+    /// Only of these; never empty.
+    pub accounts: Vec<AccountId>,
+    /// Only with this reason code.
+    pub reason: Option<String>,
+}
+
+/// The quarantine. Items enter with [`crate::Batch::quarantined`], in the same atomic step as the records of the body, or by
+/// [`Quarantine::put_suspect`].
+#[async_trait]
+pub trait Quarantine: Send + Sync {
+    /// Keeps a push whose proof did not fit. Not part of any acknowledgement, so best effort.
+    ///
+    /// # Errors
+    /// `Unavailable`, `OutcomeUnknown`.
+    async fn put_suspect(&self, draft: QuarantineDraft) -> Result<(), StoreError>;
+
+    /// Up to `limit` items, newest first, older than the item `before`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn list_quarantined(
+        &self,
+        filter: &QuarantineFilter,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedItem>, StoreError>;
+
+    /// One item.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn get_quarantined(&self, id: &str) -> Result<Option<QuarantinedItem>, StoreError>;
+
+    /// Removes an item. Answers whether it was there.
+    ///
+    /// # Errors
+    /// `Unavailable`, `OutcomeUnknown`.
+    async fn delete_quarantined(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Removes items received before a time. Answers how many, at most 10,000 a call.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn expire_quarantined(&self, older_than: Timestamp) -> Result<u64, StoreError>;
+}

@@ -1,0 +1,176 @@
+//! Rosters that were uploaded, and their entries.
+
+use async_trait::async_trait;
+use outdial_core::{AccountId, PartForm, Timestamp, VendorId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::StoreError;
+
+/// How an upload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RosterStatus {
+    /// It is being sent. After a crash in this state, parts that were being sent are `unknown`.
+    Sending,
+    /// Every part was taken.
+    Accepted,
+    /// Some parts were taken, or some entries skipped.
+    Partial,
+    /// No part was taken.
+    Failed,
+    /// Of at least one part it is unknown whether it was taken.
+    Unknown,
+}
+
+/// How one upstream request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredPartStatus {
+    /// Not sent yet.
+    Pending,
+    /// Its first byte may have gone out.
+    Sending,
+    /// The vendor took it.
+    Accepted,
+    /// The vendor refused it, or it never reached the vendor.
+    Refused,
+    /// It may or may not have been taken; it is never sent again.
+    Unknown,
+}
+
+/// One upstream request of a roster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredPart {
+    /// From 1.
+    pub n: u32,
+    /// File or JSON.
+    pub form: PartForm,
+    /// Entries in it.
+    pub entries: u32,
+    /// Size of what the vendor limits, in bytes.
+    pub bytes: u64,
+    /// How it ended.
+    pub status: StoredPartStatus,
+    /// The vendor's HTTP status.
+    pub upstream_status: Option<u16>,
+}
+
+/// A roster as it is kept and answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredRoster {
+    /// `ros_` and a UUIDv7, so that ids sort by time.
+    pub id: String,
+    /// Where it went.
+    pub account: AccountId,
+    /// The account's vendor.
+    pub vendor: VendorId,
+    /// Where it went.
+    pub campaign_id: String,
+    /// How it ended.
+    pub status: RosterStatus,
+    /// Entries in the request.
+    pub received: u64,
+    /// Entries that the vendor took.
+    pub accepted: u64,
+    /// Entries that were refused by us or by the vendor.
+    pub rejected: u64,
+    /// Why entries were refused by us; JSON objects as answered. Bounded by the gateway.
+    pub rejections: Vec<Value>,
+    /// The upstream requests.
+    pub parts: Vec<StoredPart>,
+    /// When the request came in.
+    pub created_at: Timestamp,
+}
+
+/// What is kept of an entry, so that a result can be joined to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRow {
+    /// The uploader's own id.
+    pub entry_id: String,
+    /// The number to call.
+    pub number: String,
+    /// The uploader's own id of the customer.
+    pub customer_id: Option<String>,
+}
+
+/// Which rosters a reader asks for.
+#[derive(Clone, Debug, Default)]
+pub struct RosterFilter {
+    /// Only of these; never empty.
+    pub accounts: Vec<AccountId>,
+    /// Only of this campaign.
+    pub campaign_id: Option<String>,
+    /// Only in this state.
+    pub status: Option<RosterStatus>,
+}
+
+/// Rosters.
+#[async_trait]
+pub trait Rosters: Send + Sync {
+    /// Stores a roster, new or changed, durably.
+    ///
+    /// # Errors
+    /// `Unavailable`, `OutcomeUnknown`; storing the same roster again is safe.
+    async fn put_roster(&self, roster: &StoredRoster) -> Result<(), StoreError>;
+
+    /// Stores entries of a roster durably, under its account and campaign; an entry id that is known already is overwritten.
+    /// At most 10,000 a call.
+    ///
+    /// # Errors
+    /// `Unavailable`, `OutcomeUnknown`; storing the same entries again is safe.
+    async fn put_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+        entries: Vec<EntryRow>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Removes the entries of a roster that the vendor did not take.
+    ///
+    /// # Errors
+    /// `Unavailable`, `OutcomeUnknown`.
+    async fn remove_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError>;
+
+    /// One roster.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn get_roster(&self, id: &str) -> Result<Option<StoredRoster>, StoreError>;
+
+    /// Up to `limit` rosters, newest first, older than the roster `before`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn list_rosters(
+        &self,
+        filter: &RosterFilter,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StoredRoster>, StoreError>;
+
+    /// One entry, as last uploaded.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn get_entry(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        entry_id: &str,
+    ) -> Result<Option<EntryRow>, StoreError>;
+
+    /// Removes rosters and entries that were stored before a time. Answers how many entries were removed, at most 10,000 a
+    /// call.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn expire_rosters(&self, older_than: Timestamp) -> Result<u64, StoreError>;
+}
