@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The gateway: one REST API over the vendors' adapters, and the port that takes their pushes.
+//!
+//! Arrows inside point downwards: `http → {rosters, query, events, push} → {upstream, store roles} → core`. actix types
+//! live in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
+
+mod accounts;
+pub mod auth;
+pub mod config;
+mod events;
+pub mod http;
+mod push;
+mod query;
+mod rosters;
+pub mod telemetry;
+mod upstream;
+mod vendors;

@@ -1,0 +1,1 @@
+//! The three ports. The only place with actix types.

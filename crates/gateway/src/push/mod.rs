@@ -1,0 +1,1 @@
+//! Pushes of vendors: taken, verified, decoded, stored, answered.

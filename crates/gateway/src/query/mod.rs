@@ -1,0 +1,1 @@
+//! Call records: from the store or forwarded to the vendor.

@@ -1,0 +1,1 @@
+//! Rosters: read in four forms, checked, encoded and sent at most once.

@@ -1,0 +1,1 @@
+//! Calls to vendors: tokens, limits, deadlines, and the bytes themselves.
