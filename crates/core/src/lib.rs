@@ -4,6 +4,7 @@ mod account;
 mod clock;
 mod error;
 mod event;
+pub mod json;
 mod merge;
 mod number;
 mod outcome;

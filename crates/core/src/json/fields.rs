@@ -1,0 +1,260 @@
+//! The fields of one record, read leniently: strings where numbers are documented and the other way round.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
+
+use super::exceeds_depth;
+use crate::{DecodedRecord, QuarantineReason, Warning};
+
+/// Deepest nesting that a record may have.
+const DEPTH_LIMIT: usize = 100;
+
+/// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
+pub struct FieldReader<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// What was odd so far.
+    pub warnings: Vec<Warning>,
+}
+
+impl<'a> FieldReader<'a> {
+    /// Takes an object apart.
+    ///
+    /// # Errors
+    /// `not_an_object`, `too_deep` or `not_json`; the detail names the place and no value.
+    pub fn parse(text: &'a str) -> Result<Self, QuarantineReason> {
+        if exceeds_depth(text.as_bytes(), DEPTH_LIMIT) {
+            return Err(QuarantineReason::new("too_deep", format!("nested deeper than {DEPTH_LIMIT}")));
+        }
+        if !text.trim_start().starts_with('{') {
+            return Err(QuarantineReason::new("not_an_object", "the record is not a JSON object"));
+        }
+        let Members(members) = serde_json::from_str(text).map_err(|error| {
+            let place = format!("not JSON at line {} column {}", error.line(), error.column());
+            QuarantineReason::new("not_json", place)
+        })?;
+        let mut reader = Self { members: Vec::with_capacity(members.len()), warnings: Vec::new() };
+        for (key, value) in members {
+            match reader.members.iter_mut().find(|(known, _)| *known == key) {
+                Some(known) => {
+                    known.1 = value;
+                    reader.warn("", "duplicate_key");
+                }
+                None => reader.members.push((key, value)),
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Notes that a field could not be used.
+    pub fn warn(&mut self, field: &'static str, code: &'static str) {
+        let warning = Warning { field, code };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The JSON of a field; `None` if absent or null.
+    pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let (_, value) = self.members.iter().find(|(key, _)| key == name)?;
+        (value.get() != "null").then_some(value)
+    }
+
+    /// A field as text: a string, or a number exactly as it is written. Empty and blank text is absent.
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        let raw = self.raw(name)?;
+        match scalar_text(raw) {
+            Some(text) if text.trim().is_empty() => None,
+            Some(text) => Some(text),
+            None => {
+                self.warn(name, "not_text");
+                None
+            }
+        }
+    }
+
+    /// A field as a whole number, from a number or a string.
+    pub fn integer(&mut self, name: &'static str) -> Option<i64> {
+        let text = self.text(name)?;
+        let value = parse_integer(&text);
+        if value.is_none() {
+            self.warn(name, "not_an_integer");
+        }
+        value
+    }
+
+    /// A field as an object: an object as it is, or one written inside a string. PHP writes an empty object as `[]`, so an
+    /// empty list, an empty object, an empty string and null are all absent.
+    pub fn object(&mut self, name: &'static str) -> Option<Map<String, Value>> {
+        let raw = self.raw(name)?;
+        let tree = match serde_json::from_str(raw.get()) {
+            Ok(Value::String(text)) => match serde_json::from_str(&text) {
+                Ok(Value::Object(fields)) => Value::Object(fields),
+                _ if text.trim().is_empty() || text.trim() == "[]" => Value::Null,
+                _ => Value::String(text),
+            },
+            Ok(tree) => tree,
+            Err(_) => {
+                self.warn(name, "not_json");
+                return None;
+            }
+        };
+        match tree {
+            Value::Object(fields) => (!fields.is_empty()).then_some(fields),
+            Value::Null => None,
+            Value::Array(items) if items.is_empty() => None,
+            Value::String(text) => Some(Map::from_iter([("text".to_owned(), Value::String(text))])),
+            Value::Array(items) => Some(Map::from_iter([("list".to_owned(), Value::Array(items))])),
+            _ => {
+                self.warn(name, "not_an_object");
+                None
+            }
+        }
+    }
+
+    /// Names that are not among `known`, each once and in order, at most [`DecodedRecord::UNKNOWN_LIMIT`].
+    pub fn unknown_fields(&self, known: &[&str]) -> Vec<String> {
+        let unknown = self.members.iter().map(|(key, _)| key.as_ref()).filter(|key| !known.contains(key));
+        unknown.take(DecodedRecord::UNKNOWN_LIMIT).map(str::to_owned).collect()
+    }
+}
+
+/// A string's text, or a number or truth value exactly as it is written; `None` for null and everything with parts.
+pub fn scalar_text(raw: &RawValue) -> Option<String> {
+    let text = raw.get();
+    match text.as_bytes().first()? {
+        b'"' => serde_json::from_str(text).ok(),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(text.to_owned()),
+    }
+}
+
+/// A whole number from its text. `12.0` and `1.2e1` are whole; what a double cannot hold exactly is not read through one.
+pub fn parse_integer(text: &str) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let text = text.trim();
+    if let Ok(value) = text.parse() {
+        return Some(value);
+    }
+    if !text.contains(['.', 'e', 'E']) {
+        return None;
+    }
+    let value: f64 = text.parse().ok()?;
+    let whole = value.fract() == 0.0 && value.abs() < EXACT;
+    whole.then(|| format!("{value:.0}").parse().ok()).flatten()
+}
+
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(48);
+                while let Some((KeyText(key), value)) = map.next_entry()? {
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// A key, borrowed where it holds no escape.
+struct KeyText<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for KeyText<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = KeyText<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(KeyText(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(KeyText(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_and_numbers_are_both_taken_and_ids_stay_exact() {
+        let mut fields = FieldReader::parse(
+            r#"{"a":"7","b":7,"c":6811535818021285888,"d":7.5,"e":" ","f":null,"g":[1],"h":7.0}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (fields.integer("a"), fields.integer("b"), fields.integer("h")),
+            (Some(7), Some(7), Some(7))
+        );
+        assert_eq!(fields.text("c").as_deref(), Some("6811535818021285888"));
+        assert_eq!(
+            (fields.integer("d"), fields.text("e"), fields.text("f"), fields.text("g")),
+            (None, None, None, None)
+        );
+        let odd: Vec<_> = fields.warnings.iter().map(|w| (w.field, w.code)).collect();
+        assert_eq!(odd, [("d", "not_an_integer"), ("g", "not_text")]);
+    }
+
+    #[test]
+    fn numbers_that_a_double_would_change_are_refused() {
+        assert_eq!(parse_integer("9223372036854775807"), Some(i64::MAX));
+        for bad in ["92233720368547758070", "1e400", "9007199254740993.0", "NaN", "inf", "", "12x"] {
+            assert_eq!(parse_integer(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_key_counts() {
+        let mut fields = FieldReader::parse(r#"{"a":1,"\u0061":2}"#).unwrap();
+        assert_eq!(fields.integer("a"), Some(2));
+        assert_eq!(fields.warnings, [Warning { field: "", code: "duplicate_key" }]);
+    }
+
+    #[test]
+    fn every_form_of_an_empty_object_is_absent() {
+        for empty in ["[]", "{}", "null", r#""""#, r#""[]""#, r#""{}""#] {
+            let text = format!(r#"{{"user_data":{empty}}}"#);
+            assert_eq!(FieldReader::parse(&text).unwrap().object("user_data"), None, "{empty}");
+        }
+        for (form, key) in
+            [(r#"{"k":"v"}"#, "k"), (r#""{\"k\":1}""#, "k"), (r#""plain""#, "text"), (r#"["x"]"#, "list")]
+        {
+            let text = format!(r#"{{"user_data":{form}}}"#);
+            let fields = FieldReader::parse(&text).unwrap().object("user_data").unwrap();
+            assert!(fields.contains_key(key), "{form}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_says_why() {
+        let reason = |text: &str| FieldReader::parse(text).err().unwrap().code;
+        assert_eq!(reason("null"), "not_an_object");
+        assert_eq!(reason("{\"a\":}"), "not_json");
+        assert_eq!(reason(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))), "too_deep");
+    }
+}
