@@ -15,6 +15,7 @@ mod roster;
 mod settings;
 mod timestamp;
 mod token;
+mod url;
 mod vendor;
 
 pub use account::{AccountId, InvalidAccountId, VendorId};
@@ -35,4 +36,5 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::SettingsSource;
 pub use timestamp::{Precision, Timestamp};
 pub use token::{Token, TokenBudget};
+pub use url::{encode_path_segment, encode_query_value};
 pub use vendor::{Capabilities, Descriptor, SearchPage, SearchRequest, Vendor};

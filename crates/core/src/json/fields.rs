@@ -39,6 +39,9 @@ impl<'a> FieldReader<'a> {
         })?;
         let mut reader = Self { members: Vec::with_capacity(members.len()), warnings: Vec::new() };
         for (key, value) in members {
+            if holds_broken_text(value) {
+                return Err(QuarantineReason::new("not_json", "a text holds half a surrogate pair"));
+            }
             match reader.members.iter_mut().find(|(known, _)| *known == key) {
                 Some(known) => {
                     known.1 = value;
@@ -121,6 +124,14 @@ impl<'a> FieldReader<'a> {
         let unknown = self.members.iter().map(|(key, _)| key.as_ref()).filter(|key| !known.contains(key));
         unknown.take(DecodedRecord::UNKNOWN_LIMIT).map(str::to_owned).collect()
     }
+}
+
+/// Whether a text inside cannot be decoded. Taking members apart does not look into them, and only an escape of the
+/// surrogate range can be wrong in a way that it passes over.
+fn holds_broken_text(raw: &RawValue) -> bool {
+    let may_be_broken =
+        raw.get().as_bytes().windows(3).any(|w| w[0] == b'\\' && w[1] == b'u' && w[2] | 0x20 == b'd');
+    may_be_broken && serde_json::from_str::<Value>(raw.get()).is_err()
 }
 
 /// A string's text, or a number or truth value exactly as it is written; `None` for null and everything with parts.

@@ -1,0 +1,115 @@
+//! From a pushed result to a call record. Total: a field that cannot be used is null, with a warning.
+
+use outdial_core::{
+    AccountId, Agent, CallRecord, DecodedRecord, Disposition, Outcome, PhoneNumber, QuarantineReason,
+    ReceivedVia, Timestamp,
+    json::{FieldReader, parse_integer},
+};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::{VENDOR, codes, wire::RESULT_FIELDS};
+
+/// Below this a time is in seconds, from it on in milliseconds: 10^11 ms is March 1973, 10^11 s the year 5138.
+const FIRST_MILLIS: i64 = 100_000_000_000;
+
+/// Reads one result.
+///
+/// # Errors
+/// The reason for quarantine when it is no JSON object.
+pub fn normalize(
+    account: &AccountId,
+    text: &str,
+    received_at: Timestamp,
+) -> Result<DecodedRecord, QuarantineReason> {
+    let mut fields = FieldReader::parse(text)?;
+    let unknown_fields = fields.unknown_fields(RESULT_FIELDS);
+    let call_id = fields.text("callId");
+    let was_dialled = call_id.is_some();
+    let mut record =
+        CallRecord::new(account.clone(), VENDOR, call_id.unwrap_or_default(), ReceivedVia::Push, received_at);
+    record.campaign_id = fields.text("activityId");
+    record.batch_id = fields.text("batchId");
+    record.roster_entry_id = fields.text("id");
+    record.round = read_round(&mut fields);
+    record.called = fields.text("number").as_deref().and_then(PhoneNumber::new);
+    record.agent = fields.text("agent").map(|id| Agent { id: Some(id), extension: None });
+    record.user_data = fields.object("uui");
+    record.vendor_codes.message = fields.text("failMsg").or_else(|| fields.text("result"));
+    read_outcome(&mut fields, &mut record, was_dialled);
+    read_times(&mut fields, &mut record);
+    if !was_dialled {
+        let id = undialled_id(&record);
+        record = CallRecord { id: format!("{account}/{id}"), call_id: id, ..record };
+    }
+    record.raw = RawValue::from_string(text.to_owned()).ok();
+    Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
+}
+
+fn read_round(fields: &mut FieldReader<'_>) -> Option<u32> {
+    let value = fields.integer("round")?;
+    let round = u32::try_from(value).ok().filter(|round| *round > 0);
+    if round.is_none() {
+        fields.warn("round", "out_of_range");
+    }
+    round
+}
+
+/// `state` is the code; `msg` repeats it, and stands in where the tenant does not send `state`.
+fn read_outcome(fields: &mut FieldReader<'_>, record: &mut CallRecord, was_dialled: bool) {
+    let code = fields.text("state").or_else(|| fields.text("msg"));
+    if let Some(code) = &code {
+        match parse_integer(code).and_then(codes::outcome) {
+            Some(outcome) => record.outcome = outcome,
+            None => fields.warn("state", "unknown_code"),
+        }
+    }
+    record.vendor_codes.outcome = code;
+    record.disposition = match (was_dialled, record.outcome) {
+        (false, _) => Disposition::NotDialled,
+        (true, Outcome::Answered) => Disposition::Connected,
+        (true, _) => Disposition::NotConnected,
+    };
+}
+
+/// `endTime` is the end of an attempt that nobody answered, but of an answered one the moment it was handed to an agent
+/// (WellCloud contract 3): when such a call ended, and how long it lasted, is unknown.
+fn read_times(fields: &mut FieldReader<'_>, record: &mut CallRecord) {
+    record.started_at = read_time(fields, "startTime");
+    record.answered_at = read_time(fields, "respondTime");
+    let end = read_time(fields, "endTime");
+    if record.answered_at.is_some() && record.disposition != Disposition::NotDialled {
+        record.disposition = Disposition::Connected;
+    }
+    if record.disposition == Disposition::Connected {
+        record.bridged_at = end;
+    } else {
+        record.ended_at = end;
+    }
+}
+
+fn read_time(fields: &mut FieldReader<'_>, name: &'static str) -> Option<Timestamp> {
+    let value = fields.integer(name).filter(|value| *value != 0)?;
+    let moment = match value {
+        1..FIRST_MILLIS => Timestamp::from_seconds(value),
+        FIRST_MILLIS.. => Timestamp::from_seconds(value / 1000).map(|_| Timestamp::from_millis(value)),
+        _ => None,
+    };
+    if moment.is_none() {
+        fields.warn(name, "not_a_time");
+    }
+    moment
+}
+
+/// The id of a result without a call: the same entry, round and state give the same id, so that a repeat is a duplicate.
+fn undialled_id(record: &CallRecord) -> String {
+    let round = record.round.map(|round| round.to_string());
+    let parts = [&record.campaign_id, &record.roster_entry_id, &round, &record.vendor_codes.outcome];
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_deref().unwrap_or_default());
+        hash.update([0]);
+    }
+    let hex: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    format!("nd-{hex}")
+}
