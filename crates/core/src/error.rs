@@ -110,6 +110,27 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What a vendor's status means where its documents give it no meaning of its own. `vendor` is its name for people.
+    pub fn from_vendor_status<T>(vendor: &str, response: &http::Response<T>) -> Self {
+        let (class, code, what) = match response.status().as_u16() {
+            401 => (ErrorClass::Unauthenticated, "upstream-auth", "does not take our credentials"),
+            403 => (ErrorClass::Forbidden, "upstream-auth", "refuses us access"),
+            404 => (ErrorClass::NotFound, "upstream-rejected", "knows no such address"),
+            429 => (ErrorClass::RateLimited, "upstream-rate-limited", "asks us to slow down"),
+            500..=599 => (ErrorClass::Unavailable, "upstream-unavailable", "failed"),
+            _ => (ErrorClass::Protocol, "upstream-protocol", "answered with an undocumented status"),
+        };
+        let error = Self::new(class, code, format!("{vendor} {what}."))
+            .with_upstream(UpstreamFailure::from_status(response.status()));
+        let delay = response.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        match delay.and_then(|text| text.trim().parse().ok()) {
+            Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
+            None => error,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

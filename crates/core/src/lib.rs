@@ -33,7 +33,7 @@ pub use query::RecordQuery;
 pub use record::{Agent, AgentLeg, CallRecord, Region, VendorCodes};
 pub use roster::{PartForm, Refusal, RosterEncoder, RosterEntry, RosterPart};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use settings::SettingsSource;
+pub use settings::{SettingsSource, read_url, with_default_path};
 pub use timestamp::{Precision, Timestamp};
 pub use token::{Token, TokenBudget};
 pub use url::{encode_path_segment, encode_query_value};

@@ -1,6 +1,7 @@
 //! Pushes of vendors: from the bytes that came in to records, and back to a reply in the vendor's dialect.
 
 use bytes::Bytes;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::{CallRecord, Timestamp};
@@ -145,11 +146,71 @@ pub enum PushOutcome {
 #[derive(Clone, Debug)]
 pub struct PushReply {
     /// HTTP status.
-    pub status: http::StatusCode,
+    pub status: StatusCode,
     /// `Content-Type` of the body.
     pub content_type: &'static str,
     /// `Retry-After` in whole seconds.
     pub retry_after: Option<u32>,
     /// The body in the vendor's dialect.
     pub body: Bytes,
+}
+
+impl PushReply {
+    /// A reply of JSON text.
+    pub fn json(status: StatusCode, body: String) -> Self {
+        Self { status, content_type: "application/json", retry_after: None, body: Bytes::from(body) }
+    }
+
+    /// The reply that refuses a push, the same shape for every vendor: an integer `code` that is not 0, whose first three
+    /// digits are the status, and fixed words. `None` for [`PushOutcome::Taken`], which is each vendor's own.
+    pub fn refusing(outcome: &PushOutcome) -> Option<Self> {
+        let (code, message, retry_after) = match outcome {
+            PushOutcome::Taken { .. } => return None,
+            PushOutcome::Truncated => (40001, "body cut short", None),
+            PushOutcome::Malformed => (40003, "malformed body", None),
+            PushOutcome::NotAuthentic => (40101, "not authentic", None),
+            PushOutcome::TooSlow => (40800, "body too slow", None),
+            PushOutcome::TooLarge => (41300, "body too large", None),
+            PushOutcome::Compressed => (41500, "content encoding not taken", None),
+            PushOutcome::Internal => (50000, "internal fault", None),
+            PushOutcome::StoreAway => (50301, "cannot store now", Some(5)),
+            PushOutcome::StoreAwaySpoolVolatile => (50302, "cannot store now", Some(5)),
+            PushOutcome::Shed => (50303, "too busy", Some(1)),
+            PushOutcome::Deadline => (50304, "not stored in time", Some(5)),
+        };
+        let status = StatusCode::from_u16(code_status(code)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
+        Some(Self { retry_after, ..Self::json(status, body) })
+    }
+}
+
+fn code_status(code: u32) -> u16 {
+    u16::try_from(code / 100).unwrap_or(500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart_by_code_and_status() {
+        for (outcome, status, code, retry_after) in [
+            (PushOutcome::NotAuthentic, 401, 40101, None),
+            (PushOutcome::Malformed, 400, 40003, None),
+            (PushOutcome::Truncated, 400, 40001, None),
+            (PushOutcome::TooLarge, 413, 41300, None),
+            (PushOutcome::Compressed, 415, 41500, None),
+            (PushOutcome::TooSlow, 408, 40800, None),
+            (PushOutcome::StoreAway, 503, 50301, Some(5)),
+            (PushOutcome::StoreAwaySpoolVolatile, 503, 50302, Some(5)),
+            (PushOutcome::Shed, 503, 50303, Some(1)),
+            (PushOutcome::Deadline, 503, 50304, Some(5)),
+            (PushOutcome::Internal, 500, 50000, None),
+        ] {
+            let reply = PushReply::refusing(&outcome).unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!((reply.status.as_u16(), reply.retry_after), (status, retry_after), "{outcome:?}");
+            assert_eq!(body["code"], code, "{outcome:?}");
+        }
+    }
 }

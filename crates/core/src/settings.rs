@@ -20,3 +20,22 @@ pub trait SettingsSource {
     /// Reports a mistake at a key. The problem never repeats a secret's value.
     fn reject(&mut self, key: &str, problem: &str);
 }
+
+/// Reads the base of a URL, without trailing slashes; reports one that is no http or https URL, or has a query.
+pub fn read_url(source: &mut dyn SettingsSource, key: &str, default: &str) -> Option<String> {
+    let text = source.text(key).unwrap_or_else(|| default.to_owned());
+    let trimmed = text.trim_end_matches('/');
+    let valid = trimmed.parse::<http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+    });
+    if valid.is_none() {
+        source.reject(key, "is not an http or https URL without a query");
+    }
+    valid.map(|_| trimmed.to_owned())
+}
+
+/// A service's URL: as configured if that has a path, else with the documented one.
+pub fn with_default_path(url: &str, path: &str) -> String {
+    let has_path = url.parse::<http::Uri>().is_ok_and(|uri| uri.path() != "/");
+    if has_path { url.to_owned() } else { format!("{url}{path}") }
+}

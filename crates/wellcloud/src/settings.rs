@@ -1,6 +1,6 @@
 //! The settings of one WellCloud account.
 
-use outdial_core::{SecretString, SettingsSource};
+use outdial_core::{SecretString, SettingsSource, read_url, with_default_path};
 
 const DEFAULT_BASE_URL: &str = "http://ocm.wellcloud.cc:8099";
 const DEFAULT_TOKEN_URL: &str = "http://tpiag.wellcloud.cc";
@@ -55,7 +55,7 @@ impl Settings {
         let base_url = base_url?;
         Some(Self {
             base_url: base_url.strip_suffix("/ocm").unwrap_or(&base_url).to_owned(),
-            token_url: with_token_path(&token_url?),
+            token_url: with_default_path(&token_url?, TOKEN_PATH),
             authentication: authentication?,
             default_product_type,
             file_field: field_is_plain.then_some(file_field)?,
@@ -87,21 +87,4 @@ fn read_authentication(source: &mut dyn SettingsSource) -> Option<Authentication
             None
         }
     }
-}
-
-fn read_url(source: &mut dyn SettingsSource, key: &str, default: &str) -> Option<String> {
-    let text = source.text(key).unwrap_or_else(|| default.to_owned());
-    let trimmed = text.trim_end_matches('/');
-    let valid = trimmed.parse::<http::Uri>().ok().filter(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
-    });
-    if valid.is_none() {
-        source.reject(key, "is not an http or https URL without a query");
-    }
-    valid.map(|_| trimmed.to_owned())
-}
-
-fn with_token_path(url: &str) -> String {
-    let has_path = url.parse::<http::Uri>().is_ok_and(|uri| uri.path() != "/");
-    if has_path { url.to_owned() } else { format!("{url}{TOKEN_PATH}") }
 }

@@ -5,4 +5,4 @@ mod fields;
 mod scan;
 
 pub use fields::{FieldReader, parse_integer, scalar_text};
-pub use scan::{Member, exceeds_depth, split_array, split_object};
+pub use scan::{Member, exceeds_depth, split_array, split_object, string_end};

@@ -34,7 +34,7 @@ pub fn exceeds_depth(bytes: &[u8], limit: usize) -> bool {
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
-            b'"' => at = end_of_string(bytes, at).unwrap_or(bytes.len()) - 1,
+            b'"' => at = string_end(bytes, at).unwrap_or(bytes.len()) - 1,
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
@@ -57,7 +57,7 @@ fn split_container(bytes: &[u8], open: u8, close: u8) -> Option<Vec<Range<usize>
     let (mut depth, mut start, mut at) = (0_usize, inside.start, inside.start);
     while at < inside.end {
         match bytes[at] {
-            b'"' => at = end_of_string(bytes, at).filter(|end| *end <= inside.end)? - 1,
+            b'"' => at = string_end(bytes, at).filter(|end| *end <= inside.end)? - 1,
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.checked_sub(1)?,
             b',' if depth == 0 => {
@@ -82,7 +82,7 @@ fn split_member(bytes: &[u8], piece: Range<usize>) -> Option<Member> {
     if bytes.get(piece.start) != Some(&b'"') {
         return None;
     }
-    let key = piece.start..end_of_string(bytes, piece.start).filter(|end| *end <= piece.end)?;
+    let key = piece.start..string_end(bytes, piece.start).filter(|end| *end <= piece.end)?;
     let rest = trim(bytes, key.end..piece.end);
     if bytes.get(rest.start) != Some(&b':') || rest.is_empty() {
         return None;
@@ -91,8 +91,8 @@ fn split_member(bytes: &[u8], piece: Range<usize>) -> Option<Member> {
     (!value.is_empty()).then_some(Member { key, value })
 }
 
-/// The place after the closing quote of the string that opens at `open`.
-fn end_of_string(bytes: &[u8], open: usize) -> Option<usize> {
+/// The place after the closing quote of the string that opens at `open`; `None` if it never closes.
+pub fn string_end(bytes: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     while let Some(byte) = bytes.get(at) {
         match byte {

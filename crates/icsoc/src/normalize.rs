@@ -1,0 +1,164 @@
+//! From a call, as a push or a search tells it, to a call record. Total: a field that cannot be used is null, with a
+//! warning.
+//!
+//! The dialler calls the customer first and an agent second, so the contract's "caller" side (主叫) is the customer's leg
+//! and its "callee" side (被叫) the agent's.
+
+use outdial_core::{
+    AccountId, Agent, AgentLeg, CallRecord, DecodedRecord, Disposition, EndedBy, Outcome, PhoneNumber,
+    QuarantineReason, ReceivedVia, Region, Timestamp, json::FieldReader,
+};
+use serde_json::{Map, Value, value::RawValue};
+use time::{PrimitiveDateTime, macros::format_description, macros::offset};
+
+use crate::{VENDOR, wire::Names};
+
+/// Reads one call.
+///
+/// # Errors
+/// The reason for quarantine when it is no JSON object, or names no call.
+pub fn normalize(
+    account: &AccountId,
+    names: &Names,
+    via: ReceivedVia,
+    text: &str,
+    received_at: Timestamp,
+) -> Result<DecodedRecord, QuarantineReason> {
+    let mut fields = FieldReader::parse(text)?;
+    let unknown_fields = fields.unknown_fields(names.known);
+    let Some(call_id) = fields.text(names.call_id) else {
+        return Err(QuarantineReason::new("no_call_id", format!("{} is absent", names.call_id)));
+    };
+    let mut record = CallRecord::new(account.clone(), VENDOR, call_id, via, received_at);
+    record.caller = fields.text("caller").as_deref().and_then(PhoneNumber::new);
+    record.called = fields.text("called").as_deref().and_then(PhoneNumber::new);
+    record.called_line_type = fields.text(names.line_type);
+    record.called_carrier = fields.text(names.carrier);
+    record.called_region = read_region(&mut fields, names);
+    record.agent =
+        fields.text(names.extension).map(|extension| Agent { id: None, extension: Some(extension) });
+    record.recording_url = names.recording.and_then(|name| fields.text(name));
+    read_origin(&mut fields, names, &mut record);
+    read_times(&mut fields, names, &mut record);
+    read_result(&mut fields, &mut record);
+    read_durations(&mut fields, names, &mut record);
+    record.raw = RawValue::from_string(text.to_owned()).ok();
+    Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
+}
+
+fn read_region(fields: &mut FieldReader<'_>, names: &Names) -> Option<Region> {
+    let region = Region { area_code: fields.text(names.areacode), name: fields.text(names.areaname) };
+    (region.area_code.is_some() || region.name.is_some()).then_some(region)
+}
+
+/// Which project, task and roster entry the call was for. A push names them in the user data only.
+fn read_origin(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+    record.user_data = fields.object(names.user_data);
+    let user_data = record.user_data.clone().unwrap_or_default();
+    record.campaign_id =
+        names.project.and_then(|name| fields.text(name)).or_else(|| member_text(&user_data, "proid"));
+    record.task_id =
+        names.task.and_then(|name| fields.text(name)).or_else(|| member_text(&user_data, "taskid"));
+    record.roster_entry_id = member_text(&user_data, names.entry);
+}
+
+fn member_text(object: &Map<String, Value>, name: &str) -> Option<String> {
+    match object.get(name)? {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn read_times(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+    record.started_at = read_time(fields, names.start)
+        .or_else(|| names.call_time.and_then(|name| read_text_time(fields, name)));
+    record.ringing_at = read_time(fields, names.ring);
+    record.answered_at = names.answer.iter().find_map(|name| read_time(fields, name));
+    record.bridged_at = names.link.and_then(|name| read_time(fields, name));
+    record.ended_at = read_time(fields, names.end);
+    let leg = AgentLeg {
+        started_at: read_time(fields, names.agent_start),
+        ringing_at: read_time(fields, names.agent_ring),
+        answered_at: read_time(fields, names.agent_answer),
+        ended_at: read_time(fields, names.agent_end),
+    };
+    record.agent_leg = (leg != AgentLeg::default()).then_some(leg);
+}
+
+/// Seconds since the epoch; 0 means that it did not happen.
+fn read_time(fields: &mut FieldReader<'_>, name: &'static str) -> Option<Timestamp> {
+    let value = fields.integer(name).filter(|value| *value != 0)?;
+    let moment = Some(value).filter(|value| *value > 0).and_then(Timestamp::from_seconds);
+    if moment.is_none() {
+        fields.warn(name, "not_a_time");
+    }
+    moment
+}
+
+/// `Y-m-d H:i:s` in China Standard Time, which has no daylight saving.
+fn read_text_time(fields: &mut FieldReader<'_>, name: &'static str) -> Option<Timestamp> {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let text = fields.text(name)?;
+    let moment = PrimitiveDateTime::parse(&text, format).ok().map(|local| local.assume_offset(offset!(+8)));
+    let moment = moment.and_then(|moment| Timestamp::from_seconds(moment.unix_timestamp()));
+    if moment.is_none() {
+        fields.warn(name, "not_a_time");
+    }
+    moment
+}
+
+/// `callresult`: 0 the customer was not connected, 1 only the customer was, 2 both were. `endresult`: 11 the customer hung
+/// up, 12 the agent's side did; 12 also stands on calls that no agent was ever on, which the system ended.
+fn read_result(fields: &mut FieldReader<'_>, record: &mut CallRecord) {
+    record.vendor_codes.outcome = fields.text("callresult");
+    record.vendor_codes.ended_by = fields.text("endresult");
+    record.outcome = match fields.integer("callresult") {
+        Some(0) => Outcome::NoAnswer,
+        Some(1) => Outcome::Answered,
+        Some(2) => Outcome::Bridged,
+        Some(_) => {
+            fields.warn("callresult", "unknown_code");
+            Outcome::Unknown
+        }
+        None => Outcome::Unknown,
+    };
+    record.disposition = match record.outcome {
+        Outcome::Answered | Outcome::Bridged => Disposition::Connected,
+        Outcome::Unknown if record.answered_at.is_some() => Disposition::Connected,
+        _ => Disposition::NotConnected,
+    };
+    let agent_answered = record.outcome == Outcome::Bridged
+        || record.bridged_at.is_some()
+        || record.agent_leg.as_ref().is_some_and(|leg| leg.answered_at.is_some());
+    record.ended_by = match fields.integer("endresult") {
+        Some(11) => Some(EndedBy::Customer),
+        Some(12) if agent_answered => Some(EndedBy::Agent),
+        Some(12) => Some(EndedBy::System),
+        Some(_) => {
+            fields.warn("endresult", "unknown_code");
+            None
+        }
+        None => None,
+    };
+}
+
+/// A duration of 0 is a fact only where the thing that lasts did happen.
+fn read_durations(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+    let answered = record.disposition == Disposition::Connected;
+    let bridged = record.outcome == Outcome::Bridged || record.bridged_at.is_some();
+    record.answered_seconds =
+        read_seconds(fields, names.answered_seconds).filter(|value| *value > 0 || answered);
+    record.talk_seconds = read_seconds(fields, names.talk_seconds).filter(|value| *value > 0 || bridged);
+    let dialled = record.started_at.is_some();
+    record.total_seconds = read_seconds(fields, names.total_seconds).filter(|value| *value > 0 || dialled);
+}
+
+fn read_seconds(fields: &mut FieldReader<'_>, name: &'static str) -> Option<u32> {
+    let value = fields.integer(name)?;
+    let seconds = u32::try_from(value).ok();
+    if seconds.is_none() {
+        fields.warn(name, "out_of_range");
+    }
+    seconds
+}
