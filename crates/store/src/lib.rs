@@ -1,10 +1,14 @@
 //! What the gateway keeps, as small role traits, and the backends that keep it.
 
+mod embedded;
 mod error;
+mod join;
+mod open;
 mod roles;
 mod settings;
 
 pub use error::{StoreError, StoreErrorKind};
+pub use open::open;
 pub use roles::{
     Appended, Batch, CallRecords, Durability, EntryRow, EventLog, Kv, Lease, Leases, LogBounds, PageKey,
     Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter, RosterStatus,

@@ -6,7 +6,9 @@ mod quarantine;
 mod records;
 mod rosters;
 
+pub(crate) use kv::check_value;
 pub use kv::{Kv, Lease, Leases};
+pub(crate) use log::check_batch;
 pub use log::{Appended, Batch, Durability, EventLog, LogBounds, StoreMode, StoreStatus, StoredEvent};
 pub use quarantine::{Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem};
 pub use records::{CallRecords, PageKey, RecordPage, Summary, SummaryCount};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::StoreError;
+use crate::{StoreError, StoreErrorKind};
 
 /// Small values, shared by all replicas. Values are at most 1 MiB, keys at most 512 bytes.
 #[async_trait]
@@ -41,6 +41,18 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// `Unavailable`, `OutcomeUnknown`.
     async fn delete_value(&self, key: &str) -> Result<bool, StoreError>;
+}
+
+const KEY_LIMIT: usize = 512;
+const VALUE_LIMIT: usize = 1024 * 1024;
+
+/// Refuses a key or value that is too large.
+pub(crate) fn check_value(key: &str, value: &Bytes) -> Result<(), StoreError> {
+    if key.len() <= KEY_LIMIT && value.len() <= VALUE_LIMIT {
+        return Ok(());
+    }
+    let detail = format!("a key of {} bytes or a value of {} bytes is too large", key.len(), value.len());
+    Err(StoreError::new(StoreErrorKind::Invalid, detail))
 }
 
 /// A lease that is held.

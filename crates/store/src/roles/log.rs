@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use outdial_core::{CallRecord, EventDraft, Position, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::QuarantineDraft;
-use crate::StoreError;
+use crate::{StoreError, StoreErrorKind};
 
 /// What one body, or one page of a search, brings. It is stored whole or not at all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Batch {
     /// Records as they were decoded, revision 1 each. At most [`Batch::LIMIT`] in one append.
     pub records: Vec<CallRecord>,
@@ -24,6 +24,16 @@ impl Batch {
     pub const LIMIT: usize = 20_000;
 }
 
+/// Refuses a batch that is too large.
+pub(crate) fn check_batch(batch: &Batch) -> Result<(), StoreError> {
+    let size = batch.records.len() + batch.events.len() + batch.quarantined.len();
+    if size <= Batch::LIMIT {
+        return Ok(());
+    }
+    let detail = format!("a batch of {size} is larger than {}", Batch::LIMIT);
+    Err(StoreError::new(StoreErrorKind::Invalid, detail))
+}
+
 /// What became of one record of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
@@ -36,6 +46,8 @@ pub enum Appended {
     },
     /// It says nothing new: no event.
     Duplicate,
+    /// The store is away: it is durably in the spool, and is joined when the store is back.
+    Spooled,
 }
 
 /// An event as the log holds it.

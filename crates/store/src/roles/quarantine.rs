@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use outdial_core::{AccountId, QuarantineReason, Timestamp, VendorId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::StoreError;
 
 /// Bytes to be kept for later.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QuarantineDraft {
     /// Whose push it was.
     pub account: AccountId,
@@ -29,13 +31,24 @@ impl QuarantineDraft {
     pub const SUSPECT: &'static str = "not_authentic";
     /// Most bytes of suspects kept per account.
     pub const SUSPECT_LIMIT: usize = 64 * 1024 * 1024;
+
+    /// `qua_`, the time of receipt and a digest of the rest: ids sort by time, and the same item has the same id.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        for part in [self.account.as_str(), self.reason.code.as_str()] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        hash.update(&self.raw);
+        let digest: String = hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        format!("qua_{:012x}{digest}", self.received_at.millis().max(0))
+    }
 }
 
 /// An item in quarantine.
 #[derive(Clone, Debug)]
 pub struct QuarantinedItem {
-    /// `qua_` and a UUIDv7-like text: ids sort by time. Derived from content and receipt, so a repeated append makes no
-    /// second item.
+    /// [`QuarantineDraft::id`].
     pub id: String,
     /// What is kept.
     pub draft: QuarantineDraft,

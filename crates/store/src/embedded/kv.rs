@@ -1,0 +1,137 @@
+//! Small values and leases in SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Embedded, to_count};
+use crate::{Kv, Lease, Leases, StoreError, roles::check_value};
+
+/// Most ended values that one write removes on its way.
+const SWEEP_STEP: i64 = 16;
+
+#[async_trait]
+impl Kv for Embedded {
+    async fn get_value(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let (key, now) = (key.to_owned(), self.life_times.now_millis());
+        self.read(move |connection| find(connection, &key, now)).await
+    }
+
+    async fn put_value(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
+        check_value(key, &value)?;
+        let (key, now, end) = (key.to_owned(), self.life_times.now_millis(), self.life_times.end_millis(ttl));
+        self.write(move |connection| set(connection, &key, &value, now, end)).await
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&Bytes>,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        check_value(key, &value)?;
+        let (key, expected) = (key.to_owned(), expected.cloned());
+        let (now, end) = (self.life_times.now_millis(), self.life_times.end_millis(ttl));
+        self.write(move |connection| {
+            let fits = find(connection, &key, now)? == expected;
+            if fits {
+                set(connection, &key, &value, now, end)?;
+            }
+            Ok(fits)
+        })
+        .await
+    }
+
+    async fn delete_value(&self, key: &str) -> Result<bool, StoreError> {
+        let (key, now) = (key.to_owned(), self.life_times.now_millis());
+        self.write(move |connection| {
+            let was_there = find(connection, &key, now)?.is_some();
+            connection.prepare_cached("DELETE FROM kv WHERE name = ?1")?.execute([key])?;
+            Ok(was_there)
+        })
+        .await
+    }
+}
+
+fn find(connection: &Connection, key: &str, now: i64) -> rusqlite::Result<Option<Bytes>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM kv WHERE name = ?1 AND ends_at > ?2")?;
+    let value: Option<Vec<u8>> = statement.query_row(params![key, now], |row| row.get(0)).optional()?;
+    Ok(value.map(Bytes::from))
+}
+
+fn set(connection: &Connection, key: &str, value: &Bytes, now: i64, end: i64) -> rusqlite::Result<()> {
+    let sweep = "DELETE FROM kv WHERE name IN (SELECT name FROM kv WHERE ends_at <= ?1 LIMIT ?2)";
+    connection.prepare_cached(sweep)?.execute(params![now, SWEEP_STEP])?;
+    let sql = "INSERT OR REPLACE INTO kv (name, value, ends_at) VALUES (?1, ?2, ?3)";
+    connection.prepare_cached(sql)?.execute(params![key, value.as_ref(), end])?;
+    Ok(())
+}
+
+#[async_trait]
+impl Leases for Embedded {
+    async fn acquire_lease(
+        &self,
+        name: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let (name, owner) = (name.to_owned(), owner.to_owned());
+        let (now, end) = (self.life_times.now_millis(), self.life_times.end_millis(ttl));
+        self.write(move |connection| acquire(connection, name, owner, now, end)).await
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
+        let lease = lease.clone();
+        let (now, end) = (self.life_times.now_millis(), self.life_times.end_millis(ttl));
+        self.write(move |connection| {
+            let sql = "UPDATE leases SET ends_at = ?1 WHERE name = ?2 AND owner = ?3 AND fence = ?4 AND ends_at > ?5";
+            let values = params![end, lease.name, lease.owner, fence_to_sql(lease.fence), now];
+            Ok(connection.prepare_cached(sql)?.execute(values)? > 0)
+        })
+        .await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        let lease = lease.clone();
+        self.write(move |connection| {
+            // The row stays, so that its fence is never given again.
+            let sql = "UPDATE leases SET ends_at = 0 WHERE name = ?1 AND owner = ?2 AND fence = ?3";
+            let values = params![lease.name, lease.owner, fence_to_sql(lease.fence)];
+            connection.prepare_cached(sql)?.execute(values).map(|_| ())
+        })
+        .await
+    }
+}
+
+fn fence_to_sql(fence: u64) -> i64 {
+    i64::try_from(fence).unwrap_or(i64::MAX)
+}
+
+fn acquire(
+    connection: &Connection,
+    name: String,
+    owner: String,
+    now: i64,
+    end: i64,
+) -> rusqlite::Result<Option<Lease>> {
+    let mut statement =
+        connection.prepare_cached("SELECT owner, fence, ends_at FROM leases WHERE name = ?1")?;
+    let held: Option<(String, i64, i64)> =
+        statement.query_row([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let fence = match held {
+        Some((holder, fence, ends_at)) if ends_at > now => {
+            if holder != owner {
+                return Ok(None);
+            }
+            fence
+        }
+        Some((_, fence, _)) => fence + 1,
+        None => 1,
+    };
+    let sql = "INSERT OR REPLACE INTO leases (name, owner, fence, ends_at) VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute(params![name, owner, fence, end])?;
+    Ok(Some(Lease { name, owner, fence: to_count(fence) }))
+}

@@ -1,0 +1,26 @@
+//! Which backend a URL names.
+
+use std::{path::Path, sync::Arc};
+
+use outdial_core::ExposeSecret;
+
+use crate::{Store, StoreError, StoreErrorKind, StoreSettings, embedded::Embedded};
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+/// `Invalid` for a URL of no backend, and for a Redis whose settings would lose records; `Locked` when another process has
+/// the embedded store; `Unavailable` when it cannot be opened.
+pub async fn open(settings: StoreSettings) -> Result<Arc<dyn Store>, StoreError> {
+    let url = settings.url.expose_secret();
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            let store = Embedded::open(Path::new(path), Arc::clone(&settings.clock)).await?;
+            Ok(Arc::new(store))
+        }
+        _ => Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            "store.url begins with neither sqlite:, redis: nor rediss:",
+        )),
+    }
+}
