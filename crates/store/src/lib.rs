@@ -6,6 +6,7 @@ mod join;
 mod open;
 mod roles;
 mod settings;
+mod sqlite;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use open::open;

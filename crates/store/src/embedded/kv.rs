@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Embedded, to_count};
-use crate::{Kv, Lease, Leases, StoreError, roles::check_value};
+use super::Embedded;
+use crate::{Kv, Lease, Leases, StoreError, roles::check_value, sqlite::to_count};
 
-/// Most ended values that one write removes on its way.
+/// Most ended values or leases that one write removes on its way.
 const SWEEP_STEP: i64 = 16;
 
 #[async_trait]
@@ -97,8 +97,7 @@ impl Leases for Embedded {
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
         let lease = lease.clone();
         self.write(move |connection| {
-            // The row stays, so that its fence is never given again.
-            let sql = "UPDATE leases SET ends_at = 0 WHERE name = ?1 AND owner = ?2 AND fence = ?3";
+            let sql = "DELETE FROM leases WHERE name = ?1 AND owner = ?2 AND fence = ?3";
             let values = params![lease.name, lease.owner, fence_to_sql(lease.fence)];
             connection.prepare_cached(sql)?.execute(values).map(|_| ())
         })
@@ -122,16 +121,20 @@ fn acquire(
     let held: Option<(String, i64, i64)> =
         statement.query_row([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let fence = match held {
-        Some((holder, fence, ends_at)) if ends_at > now => {
-            if holder != owner {
-                return Ok(None);
-            }
-            fence
-        }
-        Some((_, fence, _)) => fence + 1,
-        None => 1,
+        Some((holder, _, ends_at)) if ends_at > now && holder != owner => return Ok(None),
+        Some((_, fence, ends_at)) if ends_at > now => fence,
+        _ => next_fence(connection, now)?,
     };
     let sql = "INSERT OR REPLACE INTO leases (name, owner, fence, ends_at) VALUES (?1, ?2, ?3, ?4)";
     connection.prepare_cached(sql)?.execute(params![name, owner, fence, end])?;
     Ok(Some(Lease { name, owner, fence: to_count(fence) }))
+}
+
+/// One counter serves all leases, so that a lease that ended leaves nothing behind, whatever its name.
+fn next_fence(connection: &Connection, now: i64) -> rusqlite::Result<i64> {
+    let sweep = "DELETE FROM leases WHERE name IN (SELECT name FROM leases WHERE ends_at <= ?1 LIMIT ?2)";
+    connection.prepare_cached(sweep)?.execute(params![now, SWEEP_STEP])?;
+    let sql = "INSERT INTO meta (name, value) VALUES ('fence', 1)
+        ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value";
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }

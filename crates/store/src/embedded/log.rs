@@ -5,11 +5,12 @@ use outdial_core::{CallRecord, EventDraft, Position, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
-use super::{Embedded, from_json, quarantine, records, rosters, to_count, to_sql_limit};
+use super::{Embedded, quarantine, records, rosters};
 use crate::{
     Appended, Batch, Durability, EventLog, LogBounds, StoreError, StoreMode, StoreStatus, StoredEvent,
     join::{add_entry, join, wants_entry},
     roles::check_batch,
+    sqlite::{from_json, to_count, to_sql_limit},
 };
 
 /// Most events that one step of trimming removes, so that appends are not kept waiting.
@@ -135,25 +136,31 @@ fn append_record(
     }
     let stored = records::find(connection, &record.id)?;
     let Some((kept, event)) = join(stored.as_ref(), record, now) else { return Ok(Appended::Duplicate) };
-    append_event(connection, &event, last, start)?;
+    let position = append_event(connection, &event, last, start)?;
     records::upsert(connection, &kept, now)?;
-    Ok(Appended::Stored { position: *last, revision: kept.revision })
+    Ok(Appended::Stored { position, revision: kept.revision })
 }
 
-/// Appends an event unless one of its id is there: an append of unknown outcome may be repeated.
+/// Appends an event unless one of its id is there: an append of unknown outcome may be repeated. Answers its place.
 fn append_event(
     connection: &Connection,
     event: &EventDraft,
     last: &mut Position,
     start: Position,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Position> {
+    let known: Option<i64> = connection
+        .prepare_cached("SELECT position FROM events WHERE id = ?1")?
+        .query_row([&event.id], |row| row.get(0))
+        .optional()?;
+    if let Some(known) = known {
+        return Ok(from_sql(known));
+    }
     let position = Position(last.0 + 1).max(start);
     let json = event.to_json(position).map_err(from_json)?;
-    let sql = "INSERT INTO events (position, id, json) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
-    if connection.prepare_cached(sql)?.execute(params![to_sql(position), event.id, json])? > 0 {
-        *last = position;
-    }
-    Ok(())
+    let sql = "INSERT INTO events (position, id, json) VALUES (?1, ?2, ?3)";
+    connection.prepare_cached(sql)?.execute(params![to_sql(position), event.id, json])?;
+    *last = position;
+    Ok(position)
 }
 
 fn trim_step(connection: &Connection, through: Position) -> rusqlite::Result<u64> {
@@ -161,11 +168,11 @@ fn trim_step(connection: &Connection, through: Position) -> rusqlite::Result<u64
     let sql = "DELETE FROM events WHERE position IN
         (SELECT position FROM events WHERE position <= ?1 ORDER BY position LIMIT ?2)";
     let removed = connection.prepare_cached(sql)?.execute(params![to_sql(through), TRIM_STEP])?;
-    let removed = to_count(i64::try_from(removed).unwrap_or(i64::MAX));
-    if removed < to_count(TRIM_STEP) && through > meta(connection, "trimmed")? {
+    // With the first step already: were we to end between two steps, nobody may take the hole for a quiet time.
+    if through > meta(connection, "trimmed")? {
         set_meta(connection, "trimmed", through)?;
     }
-    Ok(removed)
+    Ok(to_count(i64::try_from(removed).unwrap_or(i64::MAX)))
 }
 
 fn to_sql(position: Position) -> i64 {

@@ -1,13 +1,11 @@
 //! The embedded backend: one SQLite file, one process, durable before each answer.
 
 mod kv;
-mod lock;
 mod log;
 mod quarantine;
 mod records;
 mod rosters;
 mod schema;
-mod worker;
 
 use std::{
     path::Path,
@@ -19,8 +17,10 @@ use outdial_core::{Clock, Position, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use self::{lock::FileLock, worker::Worker};
-use crate::{StoreError, StoreErrorKind};
+use crate::{
+    StoreError,
+    sqlite::{FileLock, Worker, from_sqlite, open_writer},
+};
 
 /// The embedded backend.
 pub(crate) struct Embedded {
@@ -58,7 +58,7 @@ impl Embedded {
     /// be opened.
     pub(crate) async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let lock = FileLock::take(path)?;
-        let writer = schema::open_writer(path)?;
+        let writer = open_writer(path, &schema::SCHEMA)?;
         let last = log::last_position(&writer).map_err(from_sqlite)?;
         let (tail, _) = watch::channel(last);
         let worker = Worker::start(path, writer)?;
@@ -79,30 +79,4 @@ impl Embedded {
     ) -> Result<T, StoreError> {
         self.worker.read(job).await
     }
-}
-
-/// What a failure of SQLite lets the caller conclude. Its text names tables and codes, never values.
-fn from_sqlite(error: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, SystemIoFailure};
-    let kind = match error.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => StoreErrorKind::Corrupt,
-        Some(SystemIoFailure) => StoreErrorKind::OutcomeUnknown,
-        Some(DiskFull) | Some(_) => StoreErrorKind::Unavailable,
-        None => StoreErrorKind::Corrupt,
-    };
-    StoreError::new(kind, format!("embedded store: {error}"))
-}
-
-/// A value that was stored as JSON and cannot be read as such.
-fn from_json(error: serde_json::Error) -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
-}
-
-/// Lists and counts come in numbers that SQLite can hold.
-fn to_sql_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-fn to_count(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }

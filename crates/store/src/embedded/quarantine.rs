@@ -5,8 +5,11 @@ use bytes::Bytes;
 use outdial_core::{QuarantineReason, Timestamp, VendorId};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 
-use super::{Embedded, to_count, to_sql_limit};
-use crate::{Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, StoreError};
+use super::Embedded;
+use crate::{
+    Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, StoreError,
+    sqlite::{to_count, to_sql_limit},
+};
 
 /// Most items that one call of `expire_quarantined` removes.
 const EXPIRE_STEP: i64 = 10_000;

@@ -4,8 +4,11 @@ use async_trait::async_trait;
 use outdial_core::{AccountId, CallRecord, RecordQuery, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use super::{Embedded, from_json, to_count, to_sql_limit};
-use crate::{CallRecords, PageKey, RecordPage, StoreError, Summary, SummaryCount};
+use super::Embedded;
+use crate::{
+    CallRecords, PageKey, RecordPage, StoreError, Summary, SummaryCount,
+    sqlite::{from_json, to_count, to_sql_limit},
+};
 
 /// Most records that one call of `expire` removes.
 const EXPIRE_STEP: i64 = 10_000;

@@ -4,8 +4,12 @@ use async_trait::async_trait;
 use outdial_core::{AccountId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use super::{Embedded, from_json, to_count, to_sql_limit};
-use crate::{EntryRow, RosterFilter, Rosters, StoreError, StoredRoster};
+use super::Embedded;
+use crate::{
+    EntryRow, RosterFilter, Rosters, StoreError, StoredRoster,
+    roles::check_entries,
+    sqlite::{from_json, to_count, to_sql_limit},
+};
 
 /// Most entries that one call of `expire_rosters` removes.
 const EXPIRE_STEP: i64 = 10_000;
@@ -37,15 +41,24 @@ impl Rosters for Embedded {
         campaign_id: &str,
         roster_id: &str,
         entries: Vec<EntryRow>,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
+        check_entries(&entries)?;
         let (account, campaign, roster) = (account.to_string(), campaign_id.to_owned(), roster_id.to_owned());
         self.write(move |connection| {
-            let sql = "INSERT OR REPLACE INTO roster_entries (account, campaign_id, entry_id, roster_id, number, customer_id)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let sql = "INSERT OR REPLACE INTO roster_entries (account, campaign_id, entry_id, roster_id, number, customer_id,
+                stored_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let mut statement = connection.prepare_cached(sql)?;
             for entry in &entries {
-                statement.execute(params![account, campaign, entry.entry_id, roster, entry.number, entry.customer_id])?;
+                statement.execute(params![
+                    account,
+                    campaign,
+                    entry.entry_id,
+                    roster,
+                    entry.number,
+                    entry.customer_id,
+                    now.millis()
+                ])?;
             }
             Ok(())
         })
@@ -124,9 +137,9 @@ impl Rosters for Embedded {
     async fn expire_rosters(&self, older_than: Timestamp) -> Result<u64, StoreError> {
         self.write(move |connection| {
             let sql = "DELETE FROM roster_entries WHERE (account, campaign_id, entry_id) IN
-                (SELECT e.account, e.campaign_id, e.entry_id FROM rosters r JOIN roster_entries e ON e.roster_id = r.id
-                 WHERE r.created_at < ?1 LIMIT ?2)";
-            let removed = connection.prepare_cached(sql)?.execute(params![older_than.millis(), EXPIRE_STEP])?;
+                (SELECT account, campaign_id, entry_id FROM roster_entries WHERE stored_at < ?1 LIMIT ?2)";
+            let removed =
+                connection.prepare_cached(sql)?.execute(params![older_than.millis(), EXPIRE_STEP])?;
             let removed = i64::try_from(removed).unwrap_or(i64::MAX);
             if removed < EXPIRE_STEP {
                 let sql = "DELETE FROM rosters WHERE created_at < ?1";

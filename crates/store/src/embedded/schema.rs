@@ -1,14 +1,9 @@
-//! The tables, and how a file becomes a store.
+//! The tables of the embedded store.
 
-use std::path::Path;
+use crate::sqlite::Schema;
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::from_sqlite;
-use crate::{StoreError, StoreErrorKind};
-
-/// Raised with each change of the tables, which then needs a step from the version before.
-const VERSION: i64 = 1;
+/// The tables of the embedded store.
+pub(super) const SCHEMA: Schema = Schema { name: "store", version: 1, tables: TABLES };
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -30,9 +25,11 @@ CREATE TABLE rosters (
 CREATE INDEX rosters_by_age ON rosters (created_at);
 CREATE TABLE roster_entries (
     account TEXT NOT NULL, campaign_id TEXT NOT NULL, entry_id TEXT NOT NULL, roster_id TEXT NOT NULL,
-    number TEXT NOT NULL, customer_id TEXT, PRIMARY KEY (account, campaign_id, entry_id)
+    number TEXT NOT NULL, customer_id TEXT, stored_at INTEGER NOT NULL,
+    PRIMARY KEY (account, campaign_id, entry_id)
 ) WITHOUT ROWID;
 CREATE INDEX roster_entries_by_roster ON roster_entries (roster_id);
+CREATE INDEX roster_entries_by_age ON roster_entries (stored_at);
 CREATE TABLE quarantine (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, vendor TEXT NOT NULL, received_at INTEGER NOT NULL, reason TEXT NOT NULL,
     detail TEXT NOT NULL, content_type TEXT, raw BLOB NOT NULL
@@ -43,42 +40,5 @@ CREATE TABLE kv (name TEXT PRIMARY KEY, value BLOB NOT NULL, ends_at INTEGER NOT
 CREATE INDEX kv_by_end ON kv (ends_at);
 CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, fence INTEGER NOT NULL, ends_at INTEGER NOT NULL)
     WITHOUT ROWID;
+CREATE INDEX leases_by_end ON leases (ends_at);
 ";
-
-/// Opens the connection that writes, and creates the tables in a new file.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path).map_err(from_sqlite)?;
-    // FULL: a commit is on stable storage before it returns, also after a power cut.
-    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;";
-    connection.execute_batch(settings).map_err(from_sqlite)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    let version: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(from_sqlite)?;
-    match version {
-        0 => create(&mut connection).map_err(from_sqlite)?,
-        VERSION => {}
-        other => {
-            let detail = format!(
-                "the store at {} has version {other}, this program writes version {VERSION}",
-                path.display()
-            );
-            return Err(StoreError::new(StoreErrorKind::Invalid, detail));
-        }
-    }
-    Ok(connection)
-}
-
-/// Opens a connection that reads.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(from_sqlite)?;
-    connection.execute_batch("PRAGMA busy_timeout = 5000;").map_err(from_sqlite)?;
-    Ok(connection)
-}
-
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
-}

@@ -5,7 +5,7 @@ use outdial_core::{AccountId, PartForm, Timestamp, VendorId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::StoreError;
+use crate::{StoreError, StoreErrorKind};
 
 /// How an upload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,18 @@ pub struct EntryRow {
     pub customer_id: Option<String>,
 }
 
+/// Most entries that one call takes.
+const ENTRIES_LIMIT: usize = 10_000;
+
+/// Refuses too many entries.
+pub(crate) fn check_entries(entries: &[EntryRow]) -> Result<(), StoreError> {
+    if entries.len() <= ENTRIES_LIMIT {
+        return Ok(());
+    }
+    let detail = format!("{} entries in one call are more than {ENTRIES_LIMIT}", entries.len());
+    Err(StoreError::new(StoreErrorKind::Invalid, detail))
+}
+
 /// Which rosters a reader asks for.
 #[derive(Clone, Debug, Default)]
 pub struct RosterFilter {
@@ -131,7 +143,7 @@ pub trait Rosters: Send + Sync {
     /// At most 10,000 a call.
     ///
     /// # Errors
-    /// `Unavailable`, `OutcomeUnknown`; storing the same entries again is safe.
+    /// `Unavailable`, `OutcomeUnknown`; storing the same entries again is safe. `Invalid` above 10,000.
     async fn put_entries(
         &self,
         account: &AccountId,
@@ -180,8 +192,8 @@ pub trait Rosters: Send + Sync {
         entry_id: &str,
     ) -> Result<Option<EntryRow>, StoreError>;
 
-    /// Removes rosters and entries that were stored before a time. Answers how many entries were removed, at most 10,000 a
-    /// call.
+    /// Removes rosters that were created, and entries that were stored, before a time. Answers how many entries were removed,
+    /// at most 10,000 a call.
     ///
     /// # Errors
     /// `Unavailable`.

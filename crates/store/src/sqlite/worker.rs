@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{from_sqlite, schema};
+use super::{from_sqlite, open_reader};
 use crate::{StoreError, StoreErrorKind};
 
 /// Most writes that wait; beyond them callers are refused at once.
@@ -22,8 +22,9 @@ const GROUP_LIMIT: usize = 128;
 /// Most reads at once.
 const READERS: usize = 4;
 
-/// A write: it runs inside a savepoint and hands back what tells its caller how the commit went.
-type Job = Box<dyn FnOnce(&Connection) -> Finish + Send>;
+/// A write: it runs inside a savepoint, or is told why it cannot run, and hands back what tells its caller how the commit
+/// went.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Finish + Send>;
 
 struct Finish {
     keep: bool,
@@ -31,7 +32,7 @@ struct Finish {
 }
 
 /// Runs writes one after the other and reads beside them.
-pub(super) struct Worker {
+pub(crate) struct Worker {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
@@ -40,7 +41,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(path: &Path, writer: Connection) -> Result<Self, StoreError> {
+    pub(crate) fn start(path: &Path, writer: Connection) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel(QUEUE_LIMIT);
         let thread =
             std::thread::Builder::new().name("store-writer".into()).spawn(move || run(&writer, &queue));
@@ -53,29 +54,29 @@ impl Worker {
     }
 
     /// Runs a write; it is on stable storage when this answers.
-    pub(super) async fn write<T: Send + 'static>(
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let result = work(connection);
+            let result = connection.and_then(|connection| work(connection).map_err(from_sqlite));
             let keep = result.is_ok();
             let tell = move |committed: Result<(), StoreError>| {
                 // The caller may have given up; the write stands all the same.
-                let _ = answer.send(result.map_err(from_sqlite).and_then(|value| committed.map(|()| value)));
+                let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
             };
             Finish { keep, tell: Box::new(tell) }
         });
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
         jobs.try_send(job).map_err(|_| {
-            StoreError::new(StoreErrorKind::Unavailable, "the embedded store's queue is full")
+            StoreError::new(StoreErrorKind::Unavailable, "sqlite: too many writes are waiting")
         })?;
         answered.await.map_err(|_| stopped())?
     }
 
     /// Runs a read on a connection of its own.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -84,14 +85,13 @@ impl Worker {
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = idle.map_or_else(|| schema::open_reader(&path), Ok)?;
+            let connection = idle.map_or_else(|| open_reader(&path), Ok)?;
             let result = work(&connection).map_err(from_sqlite);
             readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             result
         });
-        task.await.map_err(|_| {
-            StoreError::new(StoreErrorKind::Unavailable, "a read of the embedded store failed")
-        })?
+        task.await
+            .map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "sqlite: a read was cut short"))?
     }
 }
 
@@ -99,30 +99,27 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // Writes that were taken are finished before the store is closed.
+            // Writes that were taken are finished before the file is closed.
             let _ = thread.join();
         }
     }
 }
 
 fn stopped() -> StoreError {
-    StoreError::new(StoreErrorKind::OutcomeUnknown, "the embedded store was stopped")
+    StoreError::new(StoreErrorKind::OutcomeUnknown, "sqlite: the store was stopped")
 }
 
 fn run(connection: &Connection, queue: &Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let mut finished = Vec::new();
-        let committed = begin(connection).and_then(|()| {
-            finished.push(run_job(connection, first));
-            while finished.len() < GROUP_LIMIT
-                && let Ok(job) = queue.try_recv()
-            {
-                finished.push(run_job(connection, job));
+        let committed = match connection.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite) {
+            Ok(()) => run_group(connection, first, queue, &mut finished),
+            Err(error) => {
+                finished.push(first(Err(error.clone())));
+                Err(error)
             }
-            connection.execute_batch("COMMIT").map_err(from_sqlite)
-        });
-        if committed.is_err() {
-            // After a failed commit the transaction may or may not be open still.
+        };
+        if committed.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
         }
         for finish in finished {
@@ -131,18 +128,36 @@ fn run(connection: &Connection, queue: &Receiver<Job>) {
     }
 }
 
-fn begin(connection: &Connection) -> Result<(), StoreError> {
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite)
+/// Runs the writes that wait, and commits them together.
+fn run_group(
+    connection: &Connection,
+    first: Job,
+    queue: &Receiver<Job>,
+    finished: &mut Vec<Finish>,
+) -> Result<(), StoreError> {
+    let mut next = Some(first);
+    while let Some(job) = next.take() {
+        finished.push(run_job(connection, job));
+        if connection.is_autocommit() {
+            // A full disk or a failing one makes SQLite undo the whole transaction, not only the savepoint.
+            return Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                "sqlite: a write beside this one failed, and nothing of the group was written",
+            ));
+        }
+        if finished.len() < GROUP_LIMIT {
+            next = queue.try_recv().ok();
+        }
+    }
+    connection.execute_batch("COMMIT").map_err(from_sqlite)
 }
 
+/// One job that fails is undone alone; the others of the group are kept.
 fn run_job(connection: &Connection, job: Job) -> Finish {
-    // One job that fails is undone alone; the others of the group are kept.
     if let Err(error) = connection.execute_batch("SAVEPOINT job") {
-        let error = from_sqlite(error);
-        let finish = job(connection);
-        return Finish { keep: false, tell: Box::new(move |_| (finish.tell)(Err(error))) };
+        return job(Err(from_sqlite(error)));
     }
-    let finish = job(connection);
+    let finish = job(Ok(connection));
     let end = if finish.keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
     match connection.execute_batch(end) {
         Ok(()) => finish,

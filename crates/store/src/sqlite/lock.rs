@@ -9,13 +9,16 @@ use std::{
 use crate::{StoreError, StoreErrorKind};
 
 /// The lock; the operating system lets go of it when the process ends, however it ends.
-pub(super) struct FileLock {
+pub(crate) struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock of the store at `path`, creating the folder above it.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+    /// Takes the lock of the store at `path`, which is the path and `.lock`, creating the folder above it.
+    ///
+    /// # Errors
+    /// `Locked`, naming the process, when another one has it; `Unavailable` when the folder cannot be written.
+    pub(crate) fn take(path: &Path) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| {
             StoreError::new(
                 StoreErrorKind::Unavailable,
@@ -23,9 +26,7 @@ impl FileLock {
             )
         };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-            // The new folder's own entry has to outlive a power cut too.
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+            create_folder(folder).map_err(failed)?;
         }
         let lock_path = lock_path(path);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
@@ -43,6 +44,22 @@ impl FileLock {
         write_owner(&mut file).map_err(failed)?;
         Ok(Self { _file: file })
     }
+}
+
+/// Creates a folder and those above it. A new folder's entry stands in the folder above, and has to outlive a power cut too.
+fn create_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+    if let Some(above) = above {
+        create_folder(above)?;
+    }
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(above.unwrap_or(Path::new("."))).and_then(|above| above.sync_all())
 }
 
 fn write_owner(file: &mut File) -> std::io::Result<()> {

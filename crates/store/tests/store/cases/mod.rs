@@ -1,0 +1,11 @@
+//! The cases of the suite, by role.
+
+pub mod concurrency;
+pub mod kv;
+pub mod leases;
+pub mod log;
+pub mod quarantine;
+pub mod records;
+pub mod restart;
+pub mod rosters;
+pub mod summary;

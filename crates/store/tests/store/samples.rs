@@ -1,0 +1,123 @@
+//! Records, entries, rosters and quarantined items to store.
+
+use bytes::Bytes;
+use outdial_core::{
+    AccountId, CallRecord, Disposition, EndedBy, EventDraft, Outcome, PartForm, PhoneNumber, Position,
+    QuarantineReason, ReceivedVia, RosterEvent, VendorId,
+};
+use outdial_store::{
+    Appended, Batch, EntryRow, QuarantineDraft, RosterStatus, Store, StoredEvent, StoredPart,
+    StoredPartStatus, StoredRoster,
+};
+
+use crate::backend::at;
+
+pub const VENDOR: VendorId = VendorId::new("icsoc");
+
+pub fn account(id: &str) -> AccountId {
+    id.parse().unwrap()
+}
+
+/// A call that was answered, started a second after the suite's start.
+pub fn record(account_id: &str, call_id: &str) -> CallRecord {
+    let mut record =
+        CallRecord::new(account(account_id), VENDOR, call_id.into(), ReceivedVia::Push, at(60_000));
+    record.campaign_id = Some("c1".into());
+    record.called = PhoneNumber::new("18512342456");
+    record.disposition = Disposition::Connected;
+    record.outcome = Outcome::Answered;
+    record.vendor_codes.outcome = Some("1".into());
+    record.ended_by = Some(EndedBy::Customer);
+    record.started_at = Some(at(1_000));
+    record
+}
+
+pub fn records(account_id: &str, count: usize) -> Vec<CallRecord> {
+    (0..count).map(|n| record(account_id, &format!("call-{n:04}"))).collect()
+}
+
+pub fn batch(records: Vec<CallRecord>) -> Batch {
+    Batch { records, ..Batch::default() }
+}
+
+/// Appends records and expects to be told of each.
+pub async fn append(store: &dyn Store, records: Vec<CallRecord>) -> Vec<Appended> {
+    let count = records.len();
+    let appended = store.append(batch(records), at(0)).await.unwrap();
+    assert_eq!(appended.len(), count);
+    appended
+}
+
+/// Appends one record.
+pub async fn append_one(store: &dyn Store, record: CallRecord) -> Appended {
+    append(store, vec![record]).await[0]
+}
+
+/// The place and revision of a record that was stored.
+pub fn stored(appended: Appended) -> (Position, u32) {
+    match appended {
+        Appended::Stored { position, revision } => (position, revision),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The whole log.
+pub async fn log(store: &dyn Store) -> Vec<StoredEvent> {
+    store.read(Position(0), 100_000).await.unwrap()
+}
+
+/// A member of an event's JSON text.
+pub fn member(event: &StoredEvent, pointer: &str) -> serde_json::Value {
+    let json: serde_json::Value = serde_json::from_str(&event.json).unwrap();
+    json.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {json}")).clone()
+}
+
+pub fn roster_event(roster_id: &str) -> EventDraft {
+    let event = RosterEvent {
+        roster_id: roster_id.into(),
+        campaign_id: "c1".into(),
+        status: "accepted".into(),
+        received: 2,
+        accepted: 2,
+        rejected: 0,
+    };
+    event.into_draft(account("ic-1"), VENDOR, at(0))
+}
+
+pub fn draft(account_id: &str, millis: i64, code: &str, raw: &[u8]) -> QuarantineDraft {
+    QuarantineDraft {
+        account: account(account_id),
+        vendor: VENDOR,
+        received_at: at(millis),
+        reason: QuarantineReason::new(code, "byte 3 is no JSON"),
+        content_type: Some("application/json".into()),
+        raw: Bytes::copy_from_slice(raw),
+    }
+}
+
+pub fn entry(entry_id: &str, number: &str, customer_id: Option<&str>) -> EntryRow {
+    EntryRow { entry_id: entry_id.into(), number: number.into(), customer_id: customer_id.map(str::to_owned) }
+}
+
+pub fn roster(id: &str, account_id: &str, campaign_id: &str, millis: i64) -> StoredRoster {
+    StoredRoster {
+        id: id.into(),
+        account: account(account_id),
+        vendor: VENDOR,
+        campaign_id: campaign_id.into(),
+        status: RosterStatus::Sending,
+        received: 3,
+        accepted: 2,
+        rejected: 1,
+        rejections: vec![serde_json::json!({"index": 2, "code": "number-missing"})],
+        parts: vec![StoredPart {
+            n: 1,
+            form: PartForm::Json,
+            entries: 2,
+            bytes: 120,
+            status: StoredPartStatus::Sending,
+            upstream_status: Some(200),
+        }],
+        created_at: at(millis),
+    }
+}
