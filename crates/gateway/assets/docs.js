@@ -190,7 +190,7 @@ function operationSection({ path, method, operation, shared }) {
   const told = make("div", { class: "told" }, prose(operation.description), parameterTables(parameters),
     body ? [make("h4", null, "Body"), prose(body.description), mediaTypes(body.content)] : "",
     make("h4", null, "Answers"), Object.entries(operation.responses).map(([status, response]) => responseEntry(status, response)));
-  const success = resolve(operation.responses[Object.keys(operation.responses).find((status) => status.startsWith("2"))]);
+  const success = resolve(operation.responses[Object.keys(operation.responses).findLast((status) => status.startsWith("2"))]);
   const example = firstExample(Object.values(success?.content ?? {})[0]);
   const typed = make("div", { class: "typed" }, panel("curl", curl(path, method, operation, parameters)),
     example ? panel("Answer", example) : "");
