@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Rules held at once; further scopes are refused.
 const MAX_RULES: usize = 32;
+/// The largest answer that is given.
+const MAX_HUGE_BYTES: u64 = 1024 * 1024 * 1024;
 /// The longest delay that is kept to.
 const MAX_DELAY: Duration = Duration::from_secs(600);
 
@@ -38,9 +40,9 @@ impl Vendor {
 /// other scopes alone; faults without a scope replace everything, so `Faults::default()` heals. Where several
 /// scopes match, the one with the longest path prefix wins, then the one that names the vendor.
 ///
-/// The *answer faults* are `status`, `code_nonzero`, `html_answer` and `cut_body`, in this order of precedence. An
-/// upload answered with `status` or `html_answer` is listed but not taken; one whose answer is delayed or cut was
-/// taken before.
+/// The *answer faults* are `status`, `code_nonzero`, `html_answer`, `huge_body_bytes`, `cut_body` and `hang_up`, in
+/// this order of precedence. An upload answered with `status`, `html_answer` or `huge_body_bytes` is listed but not
+/// taken; one whose answer is delayed, cut or missing was taken before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
@@ -62,8 +64,12 @@ pub struct Faults {
     pub repeat_mark: bool,
     /// A page of HTML with status 200 instead of the answer.
     pub html_answer: bool,
+    /// Status 200 and this many spaces instead of the answer, 1 GiB at most; 0: no.
+    pub huge_body_bytes: u64,
     /// The answer's body ends halfway and the connection closes.
     pub cut_body: bool,
+    /// The connection closes without an answer, after the request was dealt with.
+    pub hang_up: bool,
     /// Each push is sent twice.
     pub duplicate_pushes: bool,
     /// What is pushed together is pushed in reverse.
@@ -101,7 +107,13 @@ impl Faults {
         if self.html_answer {
             return Some(AnswerFault::Html);
         }
-        self.cut_body.then_some(AnswerFault::Cut)
+        if self.huge_body_bytes > 0 {
+            return Some(AnswerFault::Huge(self.huge_body_bytes.min(MAX_HUGE_BYTES)));
+        }
+        if self.cut_body {
+            return Some(AnswerFault::Cut);
+        }
+        self.hang_up.then_some(AnswerFault::HangUp)
     }
 }
 
@@ -111,7 +123,9 @@ pub(crate) enum AnswerFault {
     Status(u16),
     Code(i64),
     Html,
+    Huge(u64),
     Cut,
+    HangUp,
 }
 
 /// What happens to one request.

@@ -1,7 +1,5 @@
 //! A request, taken out of the web framework's hands.
 
-use std::collections::HashMap;
-
 use actix_web::{
     FromRequest, HttpRequest,
     http::{
@@ -34,11 +32,12 @@ pub(crate) struct Call {
 impl Call {
     /// Reads a request; `None` when its body ended too early, so that nobody is there to be answered.
     pub(crate) async fn read(request: &HttpRequest, mut payload: web::Payload) -> Option<Self> {
-        let tail = web::Path::<HashMap<String, String>>::extract(request).await.ok();
+        // No route names more than its last segment.
+        let tail = web::Path::<String>::extract(request).await;
         let mut call = Self {
             method: request.method().clone(),
             path: request.path().to_owned(),
-            tail: tail.and_then(|mut names| names.remove("tail")).unwrap_or_default(),
+            tail: tail.map(web::Path::into_inner).unwrap_or_default(),
             query: read_pairs(request.query_string()).unwrap_or_default(),
             content_type: header_text(request, header::CONTENT_TYPE),
             authorization: header_text(request, header::AUTHORIZATION),

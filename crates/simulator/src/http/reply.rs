@@ -1,13 +1,18 @@
 //! An answer, and how a fault spoils it on its way out.
 
+use std::{future::ready, io};
+
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
     body::SizedStream,
     http::{StatusCode, header::ContentType},
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
+
+/// What a huge body is made of.
+const SPACES: &[u8] = &[b' '; 64 * 1024];
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +67,29 @@ impl Reply {
         let body = if self.body.is_empty() { " ".to_owned() } else { self.body };
         let promised = u64::try_from(body.len()).unwrap_or(u64::MAX);
         let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
-        let pieces = [Ok(half), Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))];
-        builder.body(SizedStream::new(promised, stream::iter(pieces)))
+        let cut = async {
+            // The half goes out while the rest is waited for; without a wait it would not leave the buffer.
+            tokio::task::yield_now().await;
+            Err(io::Error::from(io::ErrorKind::ConnectionAborted))
+        };
+        let pieces = stream::once(ready(Ok(half))).chain(stream::once(cut));
+        builder.body(SizedStream::new(promised, pieces))
+    }
+
+    /// The status, and `bytes` spaces.
+    pub(crate) fn into_huge_response(self, bytes: u64) -> HttpResponse {
+        let pieces = stream::unfold(bytes, |left| async move {
+            let piece = usize::try_from(left).unwrap_or(usize::MAX).min(SPACES.len());
+            let rest = left.saturating_sub(u64::try_from(piece).unwrap_or(left));
+            (left > 0).then(|| (Ok::<_, io::Error>(Bytes::from_static(&SPACES[..piece])), rest))
+        });
+        self.builder().body(SizedStream::new(bytes, pieces))
+    }
+
+    /// Nothing: the framework closes a connection whose body fails before any of it has left the buffer.
+    pub(crate) fn into_no_response(self) -> HttpResponse {
+        let failure = io::Error::from(io::ErrorKind::ConnectionAborted);
+        self.builder().body(SizedStream::new(1, stream::once(ready(Err(failure)))))
     }
 
     fn builder(&self) -> HttpResponseBuilder {

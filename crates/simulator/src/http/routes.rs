@@ -59,7 +59,9 @@ async fn serve(route: Route, request: HttpRequest, payload: web::Payload, world:
         tokio::time::sleep(verdict.delay).await;
     }
     match verdict.answer {
+        Some(AnswerFault::Huge(bytes)) => reply.into_huge_response(bytes),
         Some(AnswerFault::Cut) => reply.into_cut_response(),
+        Some(AnswerFault::HangUp) => reply.into_no_response(),
         _ => reply.into_response(),
     }
 }
@@ -88,10 +90,11 @@ impl Route {
         match verdict.answer? {
             AnswerFault::Status(status) => Some(Reply::text(status, "fault on demand")),
             AnswerFault::Html => Some(Reply::html()),
+            AnswerFault::Huge(_) => Some(Reply::text(200, "")),
             AnswerFault::Code(code) if self.vendor() == Vendor::Icsoc => {
                 Some(Reply::json(200, format!(r#"{{"code":{code},"message":"系统繁忙","data":null}}"#)))
             }
-            AnswerFault::Code(_) | AnswerFault::Cut => None,
+            AnswerFault::Code(_) | AnswerFault::Cut | AnswerFault::HangUp => None,
         }
     }
 }

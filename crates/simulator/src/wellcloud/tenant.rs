@@ -30,9 +30,9 @@ use crate::{
     tokens::Tokens,
 };
 
-/// Uploads kept; then the tenant is full and answers 500.
+/// Uploads kept, refused ones too; then the tenant is full and answers 500.
 const MAX_UPLOADS: usize = 10_000;
-/// Entries kept; then the tenant is full and answers 500.
+/// Entries kept, those of refused uploads too; then the tenant is full and answers 500.
 const MAX_ENTRIES: usize = 2_000_000;
 /// File name endings of a roster (WellCloud contract 1).
 const FILE_ENDINGS: [&str; 3] = [".txt", ".csv", ".dat"];
@@ -52,7 +52,11 @@ pub(crate) struct Tenant {
 
 struct Book {
     uploads: Vec<Received>,
+    /// Entries of all these uploads.
+    kept_entries: usize,
+    /// Uploads taken.
     taken: usize,
+    /// Entries of those.
     entries: usize,
     dialler: Dialler,
 }
@@ -75,7 +79,7 @@ impl Tenant {
             tokens: Tokens::default(),
             counters: ServerCounters::default(),
             tokens_issued: Counter::default(),
-            book: Mutex::new(Book { uploads: Vec::new(), taken: 0, entries: 0, dialler }),
+            book: Mutex::new(Book { uploads: Vec::new(), kept_entries: 0, taken: 0, entries: 0, dialler }),
         }
     }
 
@@ -248,12 +252,14 @@ impl Tenant {
         instead: Option<Reply>,
     ) -> Reply {
         let mut book = self.lock();
+        let entries = entries.and_then(|entries| match book.has_room_for(entries.len()) {
+            true => Ok(entries),
+            false => Err((500, "the tenant is full".to_owned())),
+        });
         let refusal = if call.method != Method::POST {
             Some((405, "POST expected".to_owned()))
         } else if campaign.is_empty() {
             Some((404, "no activity id".to_owned()))
-        } else if book.uploads.len() >= MAX_UPLOADS || book.entries >= MAX_ENTRIES {
-            Some((500, "the tenant is full".to_owned()))
         } else {
             entries.as_ref().err().cloned()
         };
@@ -285,8 +291,13 @@ impl Book {
         self.dialler.start(&roster, now_ms);
     }
 
+    fn has_room_for(&self, entries: usize) -> bool {
+        self.uploads.len() < MAX_UPLOADS && self.kept_entries + entries <= MAX_ENTRIES
+    }
+
     fn keep(&mut self, upload: Received) {
         if self.uploads.len() < MAX_UPLOADS {
+            self.kept_entries += upload.entries.len();
             self.uploads.push(upload);
         }
     }
