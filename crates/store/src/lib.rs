@@ -4,6 +4,7 @@ mod embedded;
 mod error;
 mod join;
 mod open;
+mod redis;
 mod roles;
 mod settings;
 mod sqlite;

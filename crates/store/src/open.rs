@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use outdial_core::ExposeSecret;
 
-use crate::{Store, StoreError, StoreErrorKind, StoreSettings, embedded::Embedded};
+use crate::{Store, StoreError, StoreErrorKind, StoreSettings, embedded::Embedded, redis::Redis};
 
 /// Opens the store that the settings name.
 ///
@@ -17,6 +17,13 @@ pub async fn open(settings: StoreSettings) -> Result<Arc<dyn Store>, StoreError>
         Some(("sqlite", path)) if !path.is_empty() => {
             let store = Embedded::open(Path::new(path), Arc::clone(&settings.clock)).await?;
             Ok(Arc::new(store))
+        }
+        Some((scheme, _)) if scheme.starts_with("redis") => {
+            let (redis, absence) = Redis::open(&settings).await?;
+            match absence {
+                Some(error) => Err(error),
+                None => Ok(Arc::new(redis)),
+            }
         }
         _ => Err(StoreError::new(
             StoreErrorKind::Invalid,

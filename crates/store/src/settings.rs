@@ -7,8 +7,9 @@ use outdial_core::{Clock, SecretString};
 /// Which store to open, and how.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// `sqlite:PATH`, `redis://…`, `rediss://…`, `redis+cluster://…` or `redis+sentinel://…/{service}`. Secret, because it may
-    /// hold a password.
+    /// `sqlite:PATH`, `redis://[user:password@]host[:port][/db]`, `redis+unix:///path`,
+    /// `redis+sentinel://[user:password@]host:port,…/service[/db]` or `redis+cluster://[user:password@]host:port,…`; `rediss`
+    /// instead of `redis` for TLS. Secret, because it may hold a password.
     pub url: SecretString,
     /// The part in braces of every Redis key; also the name of the hash tag.
     pub prefix: String,

@@ -164,14 +164,17 @@ fn append_event(
 }
 
 fn trim_step(connection: &Connection, through: Position) -> rusqlite::Result<u64> {
-    let through = through.min(last_position(connection)?);
+    // The mark moves with the first step already: nobody may take the hole of a trim that ended half way for a quiet time.
+    let newest: Option<i64> = connection
+        .prepare_cached("SELECT MAX(position) FROM events WHERE position <= ?1")?
+        .query_row([to_sql(through)], |row| row.get(0))?;
+    let Some(newest) = newest.map(from_sql) else { return Ok(0) };
+    if newest > meta(connection, "trimmed")? {
+        set_meta(connection, "trimmed", newest)?;
+    }
     let sql = "DELETE FROM events WHERE position IN
         (SELECT position FROM events WHERE position <= ?1 ORDER BY position LIMIT ?2)";
     let removed = connection.prepare_cached(sql)?.execute(params![to_sql(through), TRIM_STEP])?;
-    // With the first step already: were we to end between two steps, nobody may take the hole for a quiet time.
-    if through > meta(connection, "trimmed")? {
-        set_meta(connection, "trimmed", through)?;
-    }
     Ok(to_count(i64::try_from(removed).unwrap_or(i64::MAX)))
 }
 

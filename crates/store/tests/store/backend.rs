@@ -7,11 +7,13 @@ use outdial_core::{ManualClock, SecretString, Timestamp};
 use outdial_store::{Store, StoreError, StoreMode, StoreSettings, open};
 use tempfile::TempDir;
 
+use crate::redis_server::RedisServer;
+
 /// When the suite takes place, in milliseconds since the epoch.
 pub const NOW: i64 = 1_790_000_000_000;
 
 /// A store under test, with everything around it.
-#[async_trait]
+#[async_trait(?Send)]
 pub trait Backend: Send + Sync {
     /// The store.
     fn store(&self) -> Arc<dyn Store>;
@@ -80,7 +82,7 @@ pub async fn open_embedded(clock: &Arc<ManualClock>, folder: &Path) -> Result<Ar
     open(settings(&format!("sqlite:{}", folder.join("data/outdial.db").display()), clock)).await
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Backend for EmbeddedBackend {
     fn store(&self) -> Arc<dyn Store> {
         Arc::clone(self.store.as_ref().unwrap())
@@ -101,5 +103,98 @@ impl Backend for EmbeddedBackend {
 
     fn mode(&self) -> StoreMode {
         StoreMode::Embedded
+    }
+}
+
+/// Redis, over a socket.
+pub struct RedisBackend {
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<ManualClock>,
+    server: RedisServer,
+}
+
+/// A cluster of one node.
+pub struct ClusterBackend(RedisBackend);
+
+impl ClusterBackend {
+    pub async fn start() -> Self {
+        let server = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+        assert_eq!(server.command("CLUSTER ADDSLOTSRANGE 0 16383").as_deref(), Some("+OK\r\n"));
+        until("the cluster is whole", async || {
+            server.command("CLUSTER INFO").is_some_and(|info| info.contains("cluster_state:ok"))
+        })
+        .await;
+        let clock = Arc::new(ManualClock::new(at(0)));
+        let store = open(settings(&cluster_url(&server), &clock)).await.unwrap();
+        Self(RedisBackend { store: Some(store), clock, server })
+    }
+}
+
+fn cluster_url(server: &RedisServer) -> String {
+    format!("redis+cluster://{}", server.address())
+}
+
+#[async_trait(?Send)]
+impl Backend for ClusterBackend {
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.store()
+    }
+
+    async fn restart(&mut self) {
+        self.0.store = None;
+        self.0.server.kill();
+        self.0.server.run();
+        until("the cluster is whole again", async || {
+            self.0.server.command("CLUSTER INFO").is_some_and(|info| info.contains("cluster_state:ok"))
+        })
+        .await;
+        self.0.store = self.another_handle().await;
+    }
+
+    async fn another_handle(&self) -> Option<Arc<dyn Store>> {
+        Some(open(settings(&cluster_url(&self.0.server), &self.0.clock)).await.unwrap())
+    }
+
+    fn clock(&self) -> &ManualClock {
+        self.0.clock()
+    }
+
+    fn mode(&self) -> StoreMode {
+        StoreMode::Redis
+    }
+}
+
+impl RedisBackend {
+    pub async fn start() -> Self {
+        let clock = Arc::new(ManualClock::new(at(0)));
+        let server = RedisServer::start();
+        let store = open(settings(&server.socket_url(), &clock)).await.unwrap();
+        Self { store: Some(store), clock, server }
+    }
+}
+
+#[async_trait(?Send)]
+impl Backend for RedisBackend {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(self.store.as_ref().unwrap())
+    }
+
+    async fn restart(&mut self) {
+        self.store = None;
+        self.server.kill();
+        self.server.run();
+        self.store = Some(open(settings(&self.server.socket_url(), &self.clock)).await.unwrap());
+    }
+
+    async fn another_handle(&self) -> Option<Arc<dyn Store>> {
+        Some(open(settings(&self.server.url(), &self.clock)).await.unwrap())
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn mode(&self) -> StoreMode {
+        StoreMode::Redis
     }
 }

@@ -9,6 +9,9 @@
 mod backend;
 mod cases;
 mod embedded;
+mod proxy;
+mod redis_faults;
+mod redis_server;
 mod samples;
 
 /// Instantiates every case of the suite for a backend.
@@ -80,4 +83,20 @@ use conforms;
 
 mod embedded_conforms {
     crate::conforms!(crate::backend::EmbeddedBackend);
+}
+
+mod redis_conforms {
+    crate::conforms!(crate::backend::RedisBackend);
+}
+
+mod cluster_conforms {
+    // A part of the suite that sends each kind of request once: a cluster takes seconds to come up.
+    crate::conforms!(crate::backend::ClusterBackend;
+        log::a_batch_is_stored_with_all_its_parts,
+        log::the_status_tells_mode_and_durability,
+        concurrency::what_one_handle_writes_the_other_reads,
+        concurrency::the_tail_wakes_on_an_append_elsewhere,
+        records::pages_are_newest_first_over_all_accounts,
+        summary::the_numbers_of_a_campaign,
+    );
 }

@@ -253,6 +253,7 @@ pub async fn trimming_moves_the_bounds(backend: &mut dyn Backend) {
     append(&*store, records("ic-1", 250)).await;
     let positions: Vec<Position> = log(&*store).await.iter().map(|event| event.position).collect();
     assert_eq!(store.trim(Position(positions[0].0 - 1)).await.unwrap(), 0);
+    assert_eq!(store.bounds().await.unwrap().trimmed, Position(0));
     assert_eq!(store.trim(positions[149]).await.unwrap(), 150);
     let bounds = store.bounds().await.unwrap();
     assert_eq!(bounds, LogBounds { trimmed: positions[149], last: positions[249] });

@@ -1,0 +1,67 @@
+-- Shared by the scripts; each is sent with these lines before its own. Every key begins with the prefix in KEYS[1], whose
+-- hash tag keeps them all on one node of a cluster, so that keys made here need not be listed.
+local prefix = KEYS[1]
+
+-- Positions are up to 2^53; a number in Lua is a double, and its own way of writing one knows 14 digits.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function bump(key, field, by)
+  if redis.call('HINCRBY', key, field, by) <= 0 then
+    redis.call('HDEL', key, field)
+  end
+end
+
+-- Counts a record into the numbers of its campaign, or out of them. `facts` is [account, campaign, "round|outcome", entry,
+-- dialled] in JSON.
+local function count(facts, id, by)
+  local account, campaign, outcome, entry, dialled = unpack(cjson.decode(facts))
+  if campaign == cjson.null then
+    return
+  end
+  local owner = account .. ':' .. campaign
+  if by < 0 then
+    redis.call('ZREM', prefix .. 'records:' .. owner, id)
+  end
+  bump(prefix .. 'outcomes:' .. owner, outcome, by)
+  if entry ~= cjson.null then
+    bump(prefix .. 'reached:' .. owner, entry, by)
+    if dialled then
+      bump(prefix .. 'dialled:' .. owner, entry, by)
+    end
+  end
+end
+
+-- Takes an item out of the quarantine. Answers whether it was there.
+local function drop_item(id)
+  local key = prefix .. 'quarantine:' .. id
+  local account, reason = unpack(redis.call('HMGET', key, 'account', 'reason'))
+  if not account then
+    return 0
+  end
+  if reason == 'not_authentic' then
+    redis.call('HINCRBY', prefix .. 'suspects', account, -redis.call('HSTRLEN', key, 'raw'))
+  end
+  redis.call('DEL', key)
+  redis.call('ZREM', prefix .. 'quarantined:' .. account, id)
+  redis.call('ZREM', prefix .. 'quarantined:' .. account .. ':' .. reason, id)
+  redis.call('ZREM', prefix .. 'quarantined', id)
+  return 1
+end
+
+-- Puts an item into the quarantine, unless it is there. `facts` is what a reader needs besides the raw bytes.
+local function put_item(id, account, reason, received_at, facts, raw)
+  local key = prefix .. 'quarantine:' .. id
+  if redis.call('EXISTS', key) == 1 then
+    return
+  end
+  redis.call('HSET', key, 'account', account, 'reason', reason, 'facts', facts, 'raw', raw)
+  -- Ids sort by time of receipt, so that members of one score do.
+  redis.call('ZADD', prefix .. 'quarantined:' .. account, 0, id)
+  redis.call('ZADD', prefix .. 'quarantined:' .. account .. ':' .. reason, 0, id)
+  redis.call('ZADD', prefix .. 'quarantined', received_at, id)
+  if reason == 'not_authentic' then
+    redis.call('HINCRBY', prefix .. 'suspects', account, #raw)
+  end
+end
