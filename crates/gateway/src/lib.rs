@@ -4,13 +4,16 @@
 //! live in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
 
 mod accounts;
+mod api_error;
 pub mod auth;
 pub mod config;
 mod events;
 pub mod http;
+mod params;
 mod push;
 mod query;
 mod rosters;
+mod tasks;
 pub mod telemetry;
 mod upstream;
 mod vendors;

@@ -1,5 +1,10 @@
 //! Who calls the API, and what they may do.
 
+mod keys;
 mod principal;
+mod token;
+mod verifier;
 
 pub use principal::{AccountGrant, Principal, Scope};
+pub(crate) use verifier::REFRESH_INTERVAL;
+pub use verifier::{KeyFetcher, Verifier};

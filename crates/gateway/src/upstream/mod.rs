@@ -1,1 +1,297 @@
 //! Calls to vendors: tokens, limits, deadlines, and the bytes themselves.
+
+mod limits;
+mod tokens;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, SecretString};
+
+pub use self::{
+    tokens::{TokenState, Tokens},
+    wire::Wire,
+};
+use self::{
+    limits::Limiter,
+    wire::{Answer, Exchange, Reuse, WireError},
+};
+use crate::{
+    accounts::{Account, Accounts},
+    auth::KeyFetcher,
+    telemetry::Metrics,
+};
+
+/// Largest page of a vendor's search: a thousand records of four kilobytes, four times over.
+const SEARCH_BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// A vendor's reply to a roster is its status; the body is read for the connection's sake.
+const ROSTER_BODY_LIMIT: usize = 64 * 1024;
+/// How long a document of public keys may take.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a caller's request hands on to the vendor.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// W3C `traceparent`, as it came.
+    pub traceparent: Option<String>,
+}
+
+/// How the upload of one part failed.
+#[derive(Debug)]
+pub struct PartFailure {
+    /// What the caller is told. Its class is `OutcomeUnknown` if any byte may have reached the vendor without an answer.
+    pub error: Error,
+    /// The vendor's status, where it answered.
+    pub status: Option<u16>,
+}
+
+/// Calls to vendors.
+pub struct Upstream {
+    wire: Arc<Wire>,
+    tokens: Arc<Tokens>,
+    limiters: BTreeMap<AccountId, Limiter>,
+    metrics: Arc<Metrics>,
+}
+
+/// What kind of call it is, as a metric label, and what its failure means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Roster,
+    Search,
+}
+
+impl Operation {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Roster => "roster",
+            Self::Search => "search",
+        }
+    }
+
+    const fn reuse(self) -> Reuse {
+        match self {
+            Self::Roster => Reuse::Never,
+            Self::Search => Reuse::Allowed,
+        }
+    }
+
+    const fn body_limit(self) -> usize {
+        match self {
+            Self::Roster => ROSTER_BODY_LIMIT,
+            Self::Search => SEARCH_BODY_LIMIT,
+        }
+    }
+}
+
+impl Upstream {
+    /// Calls over these threads with these tokens.
+    pub fn new(accounts: &Accounts, wire: Arc<Wire>, tokens: Arc<Tokens>, metrics: Arc<Metrics>) -> Self {
+        let limiters =
+            accounts.iter().map(|account| (account.id.clone(), Limiter::new(&account.limits))).collect();
+        Self { wire, tokens, limiters, metrics }
+    }
+
+    /// The state of an account's token.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store is away.
+    pub async fn token_state(&self, account: &Account) -> Result<TokenState, Error> {
+        self.tokens.state(account).await
+    }
+
+    /// Makes sure that there is a token before a roster is stored and sent, so that wrong credentials cost nothing.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn ensure_token(&self, account: &Arc<Account>) -> Result<(), Error> {
+        self.tokens.get(account, None).await.map(|_| ())
+    }
+
+    /// Sends one part of a roster, at most once. Answers the vendor's status.
+    ///
+    /// # Errors
+    /// See [`PartFailure`].
+    pub async fn send_part(
+        &self,
+        account: &Arc<Account>,
+        request: Request<Bytes>,
+        trace: &Trace,
+    ) -> Result<u16, PartFailure> {
+        let unanswered = |error| PartFailure { error, status: None };
+        let answer = self.call(account, Operation::Roster, request, trace).await.map_err(unanswered)?;
+        let status = answer.response.status().as_u16();
+        match account.vendor.parse_roster_reply(&answer.response) {
+            Ok(()) => Ok(status),
+            Err(error) => Err(PartFailure { error, status: Some(status) }),
+        }
+    }
+
+    /// Asks a vendor for one page of call records.
+    ///
+    /// # Errors
+    /// What the vendor said, mapped, or why it could not be asked.
+    pub async fn search(
+        &self,
+        account: &Arc<Account>,
+        search: &SearchRequest<'_>,
+        trace: &Trace,
+        now: outdial_core::Timestamp,
+    ) -> Result<SearchPage, Error> {
+        let request = account.vendor.search_request(search)?;
+        let answer = self.call(account, Operation::Search, request, trace).await?;
+        // A status that speaks for itself does so even if its body is broken.
+        if let Some(problem) = answer.body_problem.filter(|_| answer.response.status().is_success()) {
+            let message = "The vendor's answer is not whole.";
+            return Err(Error::new(ErrorClass::Protocol, "upstream-protocol", message).with_detail(problem));
+        }
+        account.vendor.parse_search(&answer.response, now)
+    }
+
+    /// One call with its turn, its token, and one more try with a fresh token where the vendor takes the first no longer.
+    async fn call(
+        &self,
+        account: &Arc<Account>,
+        operation: Operation,
+        request: Request<Bytes>,
+        trace: &Trace,
+    ) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let deadline = started + account.limits.timeout;
+        let limiter = self.limiters.get(&account.id);
+        let limiter = limiter
+            .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
+        let _turn = limiter.turn(deadline).await?;
+        let token = self.tokens.get(account, None).await?;
+        let mut answer = self.send(account, operation, &request, &token, trace, deadline).await;
+        if let Ok(first) = &answer
+            && account.vendor.rejects_token(first.response.status())
+            && account.vendor.fixed_token().is_none()
+        {
+            let fresh = self.tokens.get(account, Some(token)).await?;
+            answer = self.send(account, operation, &request, &fresh, trace, deadline).await;
+        } else if operation == Operation::Search && matches!(answer, Err(WireError::Broken(_))) {
+            // A search changes nothing, and the host may have closed a used connection just then.
+            answer = self.send(account, operation, &request, &token, trace, deadline).await;
+        }
+        self.count(account, operation, &answer, started);
+        answer.map_err(|error| explain(account, operation, error))
+    }
+
+    async fn send(
+        &self,
+        account: &Account,
+        operation: Operation,
+        request: &Request<Bytes>,
+        token: &SecretString,
+        trace: &Trace,
+        deadline: Instant,
+    ) -> Result<Answer, WireError> {
+        let not_sent = |problem: String| WireError::NotSent(problem);
+        let mut request = request.clone();
+        let headers = request.headers_mut();
+        account.vendor.authorize(headers, token).map_err(|error| not_sent(error.to_string()))?;
+        let traceparent = trace.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+        if let Some(traceparent) = traceparent {
+            headers.insert("traceparent", traceparent);
+        }
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        if timeout.is_zero() {
+            return Err(not_sent("no time was left for the call".to_owned()));
+        }
+        let exchange = Exchange {
+            pool: account.id.to_string(),
+            request,
+            timeout,
+            body_limit: operation.body_limit(),
+            reuse: operation.reuse(),
+        };
+        self.wire.exchange(exchange).await
+    }
+
+    fn count(
+        &self,
+        account: &Account,
+        operation: Operation,
+        answer: &Result<Answer, WireError>,
+        started: Instant,
+    ) {
+        let outcome = match answer {
+            Ok(Answer { body_problem: Some(_), .. }) => "broken_body",
+            Ok(answer) => status_label(&answer.response),
+            Err(WireError::NotSent(_)) => "not_sent",
+            Err(WireError::Timeout) => "timeout",
+            Err(WireError::Broken(_)) => "broken",
+        };
+        let vendor = account.vendor.descriptor().vendor.as_str();
+        let labels = [account.id.as_str(), vendor, operation.label()];
+        let [id, vendor, operation] = labels;
+        self.metrics.upstream_requests.with_label_values(&[id, vendor, operation, outcome]).inc();
+        let seconds = started.elapsed().as_secs_f64();
+        self.metrics.upstream_duration.with_label_values(&labels).observe(seconds);
+    }
+}
+
+fn status_label(response: &Response<Bytes>) -> &'static str {
+    match response.status().as_u16() {
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        401 => "401",
+        429 => "429",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "other",
+    }
+}
+
+/// What a broken exchange means to the caller. Of a roster it is unknown whether it was taken once a byte may have left.
+fn explain(account: &Account, operation: Operation, error: WireError) -> Error {
+    let vendor = &account.vendor.descriptor().vendor;
+    let unknown = || {
+        let message = format!(
+            "{vendor} did not answer after the roster was sent; it may or may not have been taken, and is not sent again."
+        );
+        Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message)
+    };
+    match (error, operation) {
+        (WireError::NotSent(detail), _) => {
+            let message = format!("{vendor} cannot be reached; nothing was sent.");
+            Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
+        }
+        (WireError::Timeout, Operation::Roster) => unknown(),
+        (WireError::Broken(detail), Operation::Roster) => unknown().with_detail(detail),
+        (WireError::Timeout, Operation::Search) => {
+            Error::new(ErrorClass::Timeout, "upstream-timeout", format!("{vendor} did not answer in time."))
+        }
+        (WireError::Broken(detail), Operation::Search) => {
+            let message = format!("{vendor} broke the connection off.");
+            Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
+        }
+    }
+}
+
+#[async_trait]
+impl KeyFetcher for Wire {
+    async fn fetch(&self, url: &str, limit: usize) -> Result<Bytes, String> {
+        let request = Request::get(url).header("accept", "application/json").body(Bytes::new());
+        let exchange = Exchange {
+            pool: "public keys".to_owned(),
+            request: request.map_err(|error| error.to_string())?,
+            timeout: KEYS_TIMEOUT,
+            body_limit: limit,
+            reuse: Reuse::Never,
+        };
+        let answer = self.exchange(exchange).await.map_err(|error| format!("{error:?}"))?;
+        match answer.body_problem {
+            Some(problem) => Err(problem.to_owned()),
+            None if answer.response.status() == http::StatusCode::OK => Ok(answer.response.into_body()),
+            None => Err(format!("status {}", answer.response.status().as_u16())),
+        }
+    }
+}

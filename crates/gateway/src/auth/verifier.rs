@@ -1,0 +1,198 @@
+//! Checks bearer tokens against the configured issuers.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jsonwebtoken::Validation;
+use outdial_core::{Clock, Error, ErrorClass, ExposeSecret};
+use tokio::sync::Mutex;
+
+use super::{
+    Principal,
+    keys::{JWKS_LIMIT, KeySet},
+    token::{Claims, Unverified},
+};
+use crate::{
+    config::{Issuer, KeySource},
+    telemetry::Metrics,
+};
+
+/// Shortest time between two looks for keys, whatever came of the first: random key ids cost no more than this.
+const FETCH_GAP: Duration = Duration::from_secs(30);
+/// Keys are looked for at least this often.
+pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(300);
+/// Keys that could not be renewed are trusted this long.
+const STALE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Fetches the documents of public keys.
+#[async_trait]
+pub trait KeyFetcher: Send + Sync {
+    /// The document behind a URL of the configuration, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// One line for the log.
+    async fn fetch(&self, url: &str, limit: usize) -> Result<Bytes, String>;
+}
+
+/// Checks bearer tokens.
+pub struct Verifier {
+    issuers: Vec<Trusted>,
+    fetcher: Arc<dyn KeyFetcher>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+struct Trusted {
+    issuer: Issuer,
+    source: Source,
+    keys: RwLock<Held>,
+    /// When keys were last looked for. Held while looking, so that there is one look at a time.
+    looked: Mutex<Option<Instant>>,
+}
+
+struct Held {
+    keys: Arc<KeySet>,
+    renewed: Option<Instant>,
+}
+
+enum Source {
+    Fixed,
+    File(PathBuf),
+    Url(String),
+}
+
+impl Trusted {
+    fn new(issuer: Issuer) -> Self {
+        let (source, keys) = match &issuer.keys {
+            KeySource::Hs256(secret) => (Source::Fixed, KeySet::shared(secret.expose_secret().as_bytes())),
+            KeySource::File(path) => (Source::File(path.clone()), KeySet::default()),
+            KeySource::Url(url) => (Source::Url(url.clone()), KeySet::default()),
+        };
+        let held = Held { keys: Arc::new(keys), renewed: None };
+        Self { issuer, source, keys: RwLock::new(held), looked: Mutex::new(None) }
+    }
+
+    fn keys(&self) -> Arc<KeySet> {
+        let held = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let fixed = matches!(self.source, Source::Fixed);
+        let fresh = held.renewed.is_some_and(|renewed| renewed.elapsed() < STALE_LIMIT);
+        if fixed || fresh { Arc::clone(&held.keys) } else { Arc::default() }
+    }
+
+    /// Looks for keys, unless that was done a moment ago.
+    async fn look(&self, fetcher: &dyn KeyFetcher) {
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|at| at.elapsed() < FETCH_GAP) {
+            return;
+        }
+        *looked = Some(Instant::now());
+        let document = match &self.source {
+            Source::Fixed => return,
+            Source::File(path) => read_document(path).await,
+            Source::Url(url) => fetcher.fetch(url, JWKS_LIMIT).await,
+        };
+        match document.and_then(|text| KeySet::parse(&text)) {
+            Ok(keys) => {
+                let held = Held { keys: Arc::new(keys), renewed: Some(Instant::now()) };
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = held;
+            }
+            Err(problem) => {
+                tracing::warn!(issuer = self.issuer.issuer, problem, "auth.keys_not_renewed");
+            }
+        }
+    }
+}
+
+async fn read_document(path: &Path) -> Result<Bytes, String> {
+    let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
+    if usize::try_from(size).map_or(true, |size| size > JWKS_LIMIT) {
+        return Err(format!("larger than {JWKS_LIMIT} bytes"));
+    }
+    tokio::fs::read(path).await.map(Bytes::from).map_err(|error| error.to_string())
+}
+
+impl Verifier {
+    /// A verifier of these issuers' tokens.
+    pub fn new(
+        issuers: Vec<Issuer>,
+        fetcher: Arc<dyn KeyFetcher>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { issuers: issuers.into_iter().map(Trusted::new).collect(), fetcher, clock, metrics }
+    }
+
+    /// Looks for every issuer's keys.
+    pub async fn refresh(&self) {
+        for trusted in &self.issuers {
+            trusted.look(&*self.fetcher).await;
+        }
+    }
+
+    /// Who sends the value of an `Authorization` header.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, always with the same words: a caller learns nothing from trying.
+    pub async fn verify(&self, authorization: Option<&str>) -> Result<Principal, Error> {
+        match self.try_verify(authorization).await {
+            Ok(principal) => Ok(principal),
+            Err(reason) => {
+                self.metrics.auth_failures.with_label_values(&[reason]).inc();
+                let message = "The bearer token is missing or not valid.";
+                Err(Error::new(ErrorClass::Unauthenticated, "unauthenticated", message).with_detail(reason))
+            }
+        }
+    }
+
+    async fn try_verify(&self, authorization: Option<&str>) -> Result<Principal, &'static str> {
+        let (scheme, token) = authorization.and_then(|text| text.split_once(' ')).ok_or("missing")?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err("not_bearer");
+        }
+        let token = token.trim();
+        let unverified = Unverified::parse(token)?;
+        let trusted = self
+            .issuers
+            .iter()
+            .find(|trusted| trusted.issuer.issuer == unverified.issuer)
+            .ok_or("unknown_issuer")?;
+        let known = trusted.keys().find(unverified.key_id.as_deref(), unverified.algorithm).is_some();
+        if !known {
+            trusted.look(&*self.fetcher).await;
+        }
+        let keys = trusted.keys();
+        let key = keys.find(unverified.key_id.as_deref(), unverified.algorithm).ok_or("unknown_key")?;
+        let mut validation = Validation::new(key.algorithm);
+        validation.set_audience(&trusted.issuer.audience);
+        validation.set_issuer(&[&trusted.issuer.issuer]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // The times are checked below, by our own clock.
+        validation.validate_exp = false;
+        let verified = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation);
+        let claims = verified.map_err(|error| reason(&error))?.claims;
+        claims.check_times(self.clock.now())?;
+        Ok(Principal {
+            issuer: unverified.issuer,
+            scopes: claims.scopes(),
+            accounts: claims.accounts(&trusted.issuer.accounts_claim),
+            subject: claims.sub,
+        })
+    }
+}
+
+fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
+    use jsonwebtoken::errors::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidSignature => "bad_signature",
+        ErrorKind::InvalidAudience => "wrong_audience",
+        ErrorKind::InvalidIssuer => "wrong_issuer",
+        ErrorKind::MissingRequiredClaim(_) => "missing_claim",
+        ErrorKind::Json(_) => "bad_claims",
+        _ => "not_valid",
+    }
+}

@@ -1,0 +1,237 @@
+//! Moves the bytes of one HTTP exchange. The only place with awc, whose clients cannot leave their thread: a few threads
+//! own them, and everybody else sends an exchange over a bounded queue. Every way in which an exchange can go wrong has its
+//! own name, because whether a byte may have reached the vendor decides whether it may be sent again.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use awc::{
+    Client, ClientResponse, Connector,
+    error::{ConnectError, PayloadError, SendRequestError},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+};
+
+/// Exchanges waiting for one thread. The limits of the accounts keep them far below this.
+const QUEUE: usize = 1_024;
+/// Longest time to reach a host, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of one pool. The accounts' own limits are lower.
+const POOL_LIMIT: usize = 1_000;
+
+/// Which connections an exchange may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reuse {
+    /// One that served before. The host may close it just then, so this is for what may be repeated.
+    Allowed,
+    /// A new one, so that a failure to reach the host is told from a failure after the first byte.
+    Never,
+}
+
+/// One exchange.
+pub struct Exchange {
+    /// The pool of connections: one per account, so that a slow vendor takes nobody else's.
+    pub pool: String,
+    /// What is sent, ready.
+    pub request: http::Request<Bytes>,
+    /// From now to the last byte of the answer.
+    pub timeout: Duration,
+    /// Largest body of an answer.
+    pub body_limit: usize,
+    /// Which connections it may use.
+    pub reuse: Reuse,
+}
+
+/// How an exchange failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WireError {
+    /// No byte of the request left: the request cannot be one, or the host cannot be reached.
+    NotSent(String),
+    /// The time was up; bytes may have arrived.
+    Timeout,
+    /// The connection broke before an answer; bytes may have arrived.
+    Broken(String),
+}
+
+/// An answer: its head, and its body or why that is not whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// The head, and the body as far as it came.
+    pub response: Response<Bytes>,
+    /// What is wrong with the body.
+    pub body_problem: Option<&'static str>,
+}
+
+struct Job {
+    exchange: Exchange,
+    reply: oneshot::Sender<Result<Answer, WireError>>,
+}
+
+/// The threads that exchange bytes with vendors.
+pub struct Wire {
+    threads: Vec<mpsc::Sender<Job>>,
+    next: AtomicUsize,
+}
+
+impl Wire {
+    /// Starts the threads. They end when the last handle is dropped.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(threads: usize) -> std::io::Result<Self> {
+        // Two providers would be an error; the one that is there is as good as ours.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut senders = Vec::with_capacity(threads);
+        for n in 0..threads.max(1) {
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            thread::Builder::new()
+                .name(format!("upstream-{n}"))
+                .spawn(move || LocalSet::new().block_on(&runtime, serve(receiver)))?;
+            senders.push(sender);
+        }
+        Ok(Self { threads: senders, next: AtomicUsize::new(0) })
+    }
+
+    /// Does one exchange.
+    ///
+    /// # Errors
+    /// See [`WireError`].
+    pub async fn exchange(&self, exchange: Exchange) -> Result<Answer, WireError> {
+        let (reply, answer) = oneshot::channel();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
+        let full = |_| WireError::NotSent("the queue to the vendors is full".to_owned());
+        self.threads[turn].try_send(Job { exchange, reply }).map_err(full)?;
+        answer.await.unwrap_or_else(|_| Err(WireError::Broken("the exchange was given up".to_owned())))
+    }
+}
+
+type Clients = Rc<RefCell<HashMap<(String, Reuse), Client>>>;
+
+async fn serve(mut jobs: mpsc::Receiver<Job>) {
+    let clients: Clients = Rc::default();
+    while let Some(Job { exchange, reply }) = jobs.recv().await {
+        let clients = Rc::clone(&clients);
+        tokio::task::spawn_local(async move {
+            let timeout = exchange.timeout;
+            let done = tokio::time::timeout(timeout, carry_out(&clients, exchange)).await;
+            // Nobody may be waiting any more; the exchange has had its effect all the same.
+            let _ = reply.send(done.unwrap_or(Err(WireError::Timeout)));
+        });
+    }
+}
+
+fn client(clients: &Clients, pool: &str, reuse: Reuse) -> Client {
+    let mut clients = clients.borrow_mut();
+    let key = (pool.to_owned(), reuse);
+    clients.entry(key).or_insert_with(|| build_client(reuse)).clone()
+}
+
+fn build_client(reuse: Reuse) -> Client {
+    let connector = Connector::new()
+        .limit(POOL_LIMIT)
+        .timeout(CONNECT_TIMEOUT)
+        .handshake_timeout(CONNECT_TIMEOUT)
+        .max_http_version(awc::http::Version::HTTP_11);
+    let connector = match reuse {
+        Reuse::Allowed => connector,
+        Reuse::Never => connector.conn_keep_alive(Duration::ZERO),
+    };
+    // awc's own limit of five seconds would cover the upload; ours covers the whole exchange.
+    Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers().finish()
+}
+
+async fn carry_out(clients: &Clients, exchange: Exchange) -> Result<Answer, WireError> {
+    let not_sent = |problem: &dyn std::fmt::Display| WireError::NotSent(problem.to_string());
+    let client = client(clients, &exchange.pool, exchange.reuse);
+    let (parts, body) = exchange.request.into_parts();
+    let method = awc::http::Method::from_bytes(parts.method.as_str().as_bytes());
+    let method = method.map_err(|error| not_sent(&error))?;
+    let mut request = client.request(method, parts.uri.to_string()).no_decompress();
+    for (name, value) in &parts.headers {
+        request = request.append_header((name.as_str(), value.as_bytes()));
+    }
+    if exchange.reuse == Reuse::Never {
+        request = request.force_close();
+    }
+    let response = request.send_body(body).await.map_err(classify)?;
+    Ok(read_answer(response, exchange.body_limit).await)
+}
+
+/// What awc calls `Connect(Disconnected)` is a connection that ended before the head of an answer, after the request was
+/// written.
+fn classify(error: SendRequestError) -> WireError {
+    match error {
+        SendRequestError::Connect(ConnectError::Disconnected) => {
+            WireError::Broken("the connection ended before an answer".to_owned())
+        }
+        SendRequestError::Connect(error) => WireError::NotSent(error.to_string()),
+        SendRequestError::Url(error) => WireError::NotSent(error.to_string()),
+        SendRequestError::Http(error) => WireError::NotSent(error.to_string()),
+        SendRequestError::Timeout => WireError::Timeout,
+        other => WireError::Broken(other.to_string()),
+    }
+}
+
+async fn read_answer<S>(mut response: ClientResponse<S>, limit: usize) -> Answer
+where
+    S: futures_util::Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    let announced = response
+        .headers()
+        .get("content-length")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
+    let framed = announced.is_some() || response.headers().contains_key("transfer-encoding");
+    let status = response.status().as_u16();
+    let bodiless = matches!(status, 204 | 304);
+    // awc 3.11 hands a body that ends with the connection over as empty (actix-web#2287).
+    let lost = !framed && !bodiless && response.version() == awc::http::Version::HTTP_11;
+    let mut problem = lost.then_some("the answer has no length");
+    let mut body = BytesMut::new();
+    if announced.is_some_and(|length| length > limit) {
+        problem = Some("the answer is too large");
+    } else {
+        while let Some(chunk) = response.next().await {
+            match chunk {
+                Ok(chunk) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
+                Ok(_) => {
+                    problem = Some("the answer is too large");
+                    break;
+                }
+                Err(_) => {
+                    problem = Some("the answer was cut");
+                    break;
+                }
+            }
+        }
+    }
+    // awc ends a body that was cut short as if it were whole.
+    if problem.is_none() && announced.is_some_and(|length| length != body.len()) {
+        problem = Some("the answer was cut");
+    }
+    Answer { response: to_response(&response, status, body.freeze()), body_problem: problem }
+}
+
+fn to_response<S>(head: &ClientResponse<S>, status: u16, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in head.headers() {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
