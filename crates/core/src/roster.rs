@@ -56,11 +56,11 @@ pub struct Refusal {
 
 /// Takes entries one by one and makes as few requests of them as the vendor's limits allow.
 pub trait RosterEncoder: Send {
-    /// Adds an entry.
+    /// Adds an entry. Answers which of the parts that [`RosterEncoder::finish`] gives will carry it, from 0.
     ///
     /// # Errors
     /// A refusal when no form of this vendor can carry the entry; the encoder is as if it had not been fed.
-    fn push(&mut self, entry: &RosterEntry<'_>) -> Result<(), Refusal>;
+    fn push(&mut self, entry: &RosterEntry<'_>) -> Result<usize, Refusal>;
 
     /// The requests, in the order in which their first entries came; none if nothing was added.
     ///

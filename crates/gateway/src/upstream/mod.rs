@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
-use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, SecretString};
+use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, SecretString, UpstreamFailure};
 
 pub use self::{
     tokens::{TokenState, Tokens},
@@ -129,6 +129,11 @@ impl Upstream {
         let status = answer.response.status().as_u16();
         match account.vendor.parse_roster_reply(&answer.response) {
             Ok(()) => Ok(status),
+            // A gateway on the way gave up waiting: what is behind it may have taken the roster.
+            Err(_) if matches!(status, 502 | 504) => {
+                let failure = UpstreamFailure::from_status(answer.response.status());
+                Err(PartFailure { error: unknown_outcome(account).with_upstream(failure), status: Some(status) })
+            }
             Err(error) => Err(PartFailure { error, status: Some(status) }),
         }
     }
@@ -253,19 +258,13 @@ fn status_label(response: &Response<Bytes>) -> &'static str {
 /// What a broken exchange means to the caller. Of a roster it is unknown whether it was taken once a byte may have left.
 fn explain(account: &Account, operation: Operation, error: WireError) -> Error {
     let vendor = &account.vendor.descriptor().vendor;
-    let unknown = || {
-        let message = format!(
-            "{vendor} did not answer after the roster was sent; it may or may not have been taken, and is not sent again."
-        );
-        Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message)
-    };
     match (error, operation) {
         (WireError::NotSent(detail), _) => {
             let message = format!("{vendor} cannot be reached; nothing was sent.");
             Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
         }
-        (WireError::Timeout, Operation::Roster) => unknown(),
-        (WireError::Broken(detail), Operation::Roster) => unknown().with_detail(detail),
+        (WireError::Timeout, Operation::Roster) => unknown_outcome(account),
+        (WireError::Broken(detail), Operation::Roster) => unknown_outcome(account).with_detail(detail),
         (WireError::Timeout, Operation::Search) => {
             Error::new(ErrorClass::Timeout, "upstream-timeout", format!("{vendor} did not answer in time."))
         }
@@ -274,6 +273,14 @@ fn explain(account: &Account, operation: Operation, error: WireError) -> Error {
             Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
         }
     }
+}
+
+fn unknown_outcome(account: &Account) -> Error {
+    let message = format!(
+        "{} gave no answer to the roster; it may or may not have been taken, and is not sent again.",
+        account.vendor.descriptor().vendor
+    );
+    Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message)
 }
 
 #[async_trait]

@@ -5,6 +5,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    convert::Infallible,
     rc::Rc,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -13,6 +14,7 @@ use std::{
 
 use awc::{
     Client, ClientResponse, Connector,
+    body::SizedStream,
     error::{ConnectError, PayloadError, SendRequestError},
 };
 use bytes::{Bytes, BytesMut};
@@ -29,6 +31,9 @@ const QUEUE: usize = 1_024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one pool. The accounts' own limits are lower.
 const POOL_LIMIT: usize = 1_000;
+
+/// Bytes of a request that are handed over at once.
+const SLICE: usize = 64 * 1024;
 
 /// Which connections an exchange may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,8 +170,18 @@ async fn carry_out(clients: &Clients, exchange: Exchange) -> Result<Answer, Wire
     if exchange.reuse == Reuse::Never {
         request = request.force_close();
     }
-    let response = request.send_body(body).await.map_err(classify)?;
+    let response = request.send_body(in_slices(body)).await.map_err(classify)?;
     Ok(read_answer(response, exchange.body_limit).await)
+}
+
+/// A body of known length, handed over in slices: as one piece, awc would copy it whole into its write buffer.
+fn in_slices(body: Bytes) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, Infallible>> + 'static> {
+    let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let slices = futures_util::stream::unfold(body, |mut rest| async move {
+        let slice = rest.split_to(rest.len().min(SLICE));
+        (!slice.is_empty()).then(|| (Ok(slice), rest))
+    });
+    SizedStream::new(length, Box::pin(slices))
 }
 
 /// What awc calls `Connect(Disconnected)` is a connection that ended before the head of an answer, after the request was

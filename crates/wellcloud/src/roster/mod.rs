@@ -56,36 +56,42 @@ impl Encoder {
         })
     }
 
-    fn push_file(&mut self, entry: &RosterEntry<'_>, product_type: &str) {
+    fn push_file(&mut self, entry: &RosterEntry<'_>, product_type: &str) -> usize {
         let length = file::line_length(entry, product_type);
-        if let Some(Part::File(part)) = self.open_file.and_then(|at| self.parts.get_mut(at))
+        if let Some(open) = self.open_file
+            && let Some(Part::File(part)) = self.parts.get_mut(open)
             && part.has_room(length)
         {
             part.push(entry, product_type);
-            return;
+            return open;
         }
         let mut part = FilePart::new(&self.file_field);
         part.push(entry, product_type);
-        self.open_file = Some(self.parts.len());
         self.parts.push(Part::File(part));
+        let opened = self.parts.len() - 1;
+        self.open_file = Some(opened);
+        opened
     }
 
-    fn push_json(&mut self, entry: &RosterEntry<'_>, product_type: &str) -> Result<(), Refusal> {
-        if let Some(Part::Json(part)) = self.open_json.and_then(|at| self.parts.get_mut(at))
+    fn push_json(&mut self, entry: &RosterEntry<'_>, product_type: &str) -> Result<usize, Refusal> {
+        if let Some(open) = self.open_json
+            && let Some(Part::Json(part)) = self.parts.get_mut(open)
             && part.has_room(self.json_entries_max)
         {
-            return part.push(entry, product_type);
+            part.push(entry, product_type)?;
+            return Ok(open);
         }
         let mut part = JsonPart::new();
         part.push(entry, product_type)?;
-        self.open_json = Some(self.parts.len());
         self.parts.push(Part::Json(part));
-        Ok(())
+        let opened = self.parts.len() - 1;
+        self.open_json = Some(opened);
+        Ok(opened)
     }
 }
 
 impl RosterEncoder for Encoder {
-    fn push(&mut self, entry: &RosterEntry<'_>) -> Result<(), Refusal> {
+    fn push(&mut self, entry: &RosterEntry<'_>) -> Result<usize, Refusal> {
         let default = self.default_product_type.take();
         let outcome = match entry.product_type.or(default.as_deref()) {
             None => Err(fields::refuse(
@@ -103,8 +109,7 @@ impl RosterEncoder for Encoder {
                         fields::check_line(entry, product_type).map(|()| self.push_file(entry, product_type))
                     }
                     (None, true) if fields::check_line(entry, product_type).is_ok() => {
-                        self.push_file(entry, product_type);
-                        Ok(())
+                        Ok(self.push_file(entry, product_type))
                     }
                     (None, true) => self.push_json(entry, product_type),
                 }
