@@ -35,6 +35,24 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// The class as a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::RateLimited => "rate_limited",
+            Self::Timeout => "timeout",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Unavailable => "unavailable",
+            Self::Protocol => "protocol",
+            Self::Unsupported => "unsupported",
+            Self::Internal => "internal",
+        }
+    }
+
     /// Whether the same call may succeed later without being changed.
     pub const fn is_retryable(self) -> bool {
         match self {

@@ -9,10 +9,10 @@ use std::time::Duration;
 /// Most places named in one answer.
 pub const PLACES_LIMIT: usize = 1_000;
 
-/// One place in a request and what is wrong with it. Exactly one of `pointer`, `line` and `index` is given.
+/// One place in a request and what is wrong with it. It has a pointer or a line, or is about the whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// JSON pointer into the body, `?name` for a query parameter, or `header:Name`.
+    /// JSON pointer into the body, `?name` for a query parameter, or the name of a header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// Line of the body, from 1.
@@ -41,7 +41,7 @@ impl Place {
     /// A header.
     pub fn header(name: &str, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            pointer: Some(format!("header:{name}")),
+            pointer: Some(name.to_owned()),
             code: code.to_owned(),
             detail: detail.into(),
             ..Self::default()

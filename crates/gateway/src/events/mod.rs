@@ -1,1 +1,11 @@
 //! The log, read as events.
+
+mod filter;
+mod page;
+mod stream;
+
+pub use self::{
+    filter::EventFilter,
+    page::{EventsPage, read_page},
+    stream::{EventStreams, Frames, Start},
+};

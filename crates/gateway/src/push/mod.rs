@@ -1,1 +1,11 @@
 //! Pushes of vendors: taken, verified, decoded, stored, answered.
+
+mod admission;
+mod receiver;
+mod replay;
+
+pub use self::{
+    admission::{Admission, Place},
+    receiver::{PushReceiver, Taken},
+    replay::{ReplayResult, replay},
+};

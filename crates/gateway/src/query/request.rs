@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outdial_core::{AccountId, Disposition, EndedBy, Outcome, RecordQuery};
+use outdial_core::{AccountId, Disposition, EndedBy, Outcome, RecordQuery, Vendor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -14,10 +14,13 @@ use crate::{
 };
 
 /// Where records are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// From the vendor where it has a search, else from the store.
+    /// A list: from the vendor where it has a search, else from the store. One record: from the store, else the vendor.
+    #[default]
+    Unsaid,
+    /// From the vendor, which has to have a search.
     Vendor,
     /// From the store.
     Store,
@@ -53,11 +56,14 @@ impl RecordsRequest {
         let wanted = params.accounts("account");
         let query = read_filters(&mut params);
         let include_raw = read_include(&mut params);
-        let source = read_source(&mut params).unwrap_or(Source::Vendor);
+        let source = read_source(&mut params);
         let limit = params.limit();
         let cursor = params.text("cursor");
         params.finish()?;
         let accounts = covered_accounts(accounts, principal, &wanted)?;
+        if source == Source::Vendor {
+            accounts.iter().try_for_each(|account| check_search(account))?;
+        }
         let full_numbers = principal.has(Scope::RecordsPii);
         Ok((Self { accounts, query, source, include_raw, full_numbers, limit }, cursor))
     }
@@ -82,12 +88,22 @@ pub fn read_include(params: &mut Params) -> bool {
 }
 
 /// Reads `source`.
-pub fn read_source(params: &mut Params) -> Option<Source> {
-    params.parsed("source", "vendor or store", |text| match text {
+pub fn read_source(params: &mut Params) -> Source {
+    let read = |text: &str| match text {
         "vendor" => Some(Source::Vendor),
         "store" => Some(Source::Store),
         _ => None,
-    })
+    };
+    params.parsed("source", "vendor or store", read).unwrap_or_default()
+}
+
+/// Refuses to ask a vendor that cannot be asked.
+pub fn check_search(account: &Account) -> Result<(), ApiError> {
+    let descriptor = account.vendor.descriptor();
+    if descriptor.capabilities.record_search {
+        return Ok(());
+    }
+    Err(<dyn Vendor>::unsupported(&descriptor.vendor, "search for call records").into())
 }
 
 fn read_filters(params: &mut Params) -> RecordQuery {

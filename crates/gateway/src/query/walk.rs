@@ -97,7 +97,9 @@ impl RecordQueries {
             }
             match request.source {
                 Source::Store => self.store_page(request, &request.account_ids(), &mut next, &mut page).await?,
-                Source::Vendor => self.account_page(request, &mut next, &mut page, trace).await?,
+                Source::Unsaid | Source::Vendor => {
+                    self.account_page(request, &mut next, &mut page, trace).await?;
+                }
             }
         }
         page.records = page.records.into_iter().map(|record| shown(request, record)).collect();
@@ -219,23 +221,19 @@ impl RecordQueries {
         trace: &Trace,
     ) -> Result<CallRecord, ApiError> {
         let account = request.accounts.first().ok_or_else(ApiError::not_found)?;
-        if request.source == Source::Store
+        if request.source != Source::Vendor
             && let Some(record) = self.store.get(&account.id, call_id).await?
         {
             return Ok(shown(request, record));
         }
-        if account.vendor.descriptor().capabilities.record_search {
-            let (mut walk, mut page) = (Walk::default(), RecordsPage::default());
-            self.vendor_page(account, request, &mut walk, &mut page, trace).await?;
-            if let Some(record) = page.records.into_iter().find(|record| record.call_id == call_id) {
-                return Ok(shown(request, record));
-            }
-        } else if request.source == Source::Vendor
-            && let Some(record) = self.store.get(&account.id, call_id).await?
-        {
-            return Ok(shown(request, record));
+        let searchable = account.vendor.descriptor().capabilities.record_search;
+        if request.source == Source::Store || !searchable {
+            return Err(ApiError::not_found());
         }
-        Err(ApiError::not_found())
+        let (mut walk, mut page) = (Walk::default(), RecordsPage::default());
+        self.vendor_page(account, request, &mut walk, &mut page, trace).await?;
+        let found = page.records.into_iter().find(|record| record.call_id == call_id);
+        found.map(|record| shown(request, record)).ok_or_else(ApiError::not_found)
     }
 }
 

@@ -88,7 +88,11 @@ impl Rejection {
             At::Line(line) => ("line", line),
             At::Index(index) => ("index", index),
         };
-        json!({ name: place, "entry_id": self.entry_id, "code": self.code, "detail": self.detail })
+        let mut rejection = json!({ name: place, "code": self.code, "detail": self.detail });
+        if let Some(entry_id) = &self.entry_id {
+            rejection["entry_id"] = Value::from(entry_id.as_str());
+        }
+        rejection
     }
 }
 

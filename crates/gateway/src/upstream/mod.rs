@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request};
 use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, SecretString, UpstreamFailure};
 
 pub use self::{
@@ -124,6 +124,19 @@ impl Upstream {
         request: Request<Bytes>,
         trace: &Trace,
     ) -> Result<u16, PartFailure> {
+        let started = Instant::now();
+        let sent = self.try_send_part(account, request, trace).await;
+        let outcome = sent.as_ref().map_err(|failure| failure.error.class);
+        self.count(account, Operation::Roster, outcome.err(), started);
+        sent
+    }
+
+    async fn try_send_part(
+        &self,
+        account: &Arc<Account>,
+        request: Request<Bytes>,
+        trace: &Trace,
+    ) -> Result<u16, PartFailure> {
         let unanswered = |error| PartFailure { error, status: None };
         let answer = self.call(account, Operation::Roster, request, trace).await.map_err(unanswered)?;
         let status = answer.response.status().as_u16();
@@ -149,6 +162,19 @@ impl Upstream {
         trace: &Trace,
         now: outdial_core::Timestamp,
     ) -> Result<SearchPage, Error> {
+        let started = Instant::now();
+        let found = self.try_search(account, search, trace, now).await;
+        self.count(account, Operation::Search, found.as_ref().err().map(|error| error.class), started);
+        found
+    }
+
+    async fn try_search(
+        &self,
+        account: &Arc<Account>,
+        search: &SearchRequest<'_>,
+        trace: &Trace,
+        now: outdial_core::Timestamp,
+    ) -> Result<SearchPage, Error> {
         let request = account.vendor.search_request(search)?;
         let answer = self.call(account, Operation::Search, request, trace).await?;
         // A status that speaks for itself does so even if its body is broken.
@@ -167,8 +193,7 @@ impl Upstream {
         request: Request<Bytes>,
         trace: &Trace,
     ) -> Result<Answer, Error> {
-        let started = Instant::now();
-        let deadline = started + account.limits.timeout;
+        let deadline = Instant::now() + account.limits.timeout;
         let limiter = self.limiters.get(&account.id);
         let limiter = limiter
             .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
@@ -185,7 +210,6 @@ impl Upstream {
             // A search changes nothing, and the host may have closed a used connection just then.
             answer = self.send(account, operation, &request, &token, trace, deadline).await;
         }
-        self.count(account, operation, &answer, started);
         answer.map_err(|error| explain(account, operation, error))
     }
 
@@ -220,38 +244,14 @@ impl Upstream {
         self.wire.exchange(exchange).await
     }
 
-    fn count(
-        &self,
-        account: &Account,
-        operation: Operation,
-        answer: &Result<Answer, WireError>,
-        started: Instant,
-    ) {
-        let outcome = match answer {
-            Ok(Answer { body_problem: Some(_), .. }) => "broken_body",
-            Ok(answer) => status_label(&answer.response),
-            Err(WireError::NotSent(_)) => "not_sent",
-            Err(WireError::Timeout) => "timeout",
-            Err(WireError::Broken(_)) => "broken",
-        };
+    fn count(&self, account: &Account, operation: Operation, failure: Option<ErrorClass>, started: Instant) {
+        let outcome = failure.map_or("ok", ErrorClass::as_str);
         let vendor = account.vendor.descriptor().vendor.as_str();
         let labels = [account.id.as_str(), vendor, operation.label()];
         let [id, vendor, operation] = labels;
         self.metrics.upstream_requests.with_label_values(&[id, vendor, operation, outcome]).inc();
         let seconds = started.elapsed().as_secs_f64();
         self.metrics.upstream_duration.with_label_values(&labels).observe(seconds);
-    }
-}
-
-fn status_label(response: &Response<Bytes>) -> &'static str {
-    match response.status().as_u16() {
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        401 => "401",
-        429 => "429",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "other",
     }
 }
 

@@ -236,12 +236,13 @@ impl Tokens {
 
     async fn fetch(&self, account: &Account, previous: Option<&Token>) -> Result<Token, Error> {
         let fetched = self.try_fetch(account, previous).await;
-        let result = match &fetched {
+        let outcome = match &fetched {
             Ok(_) => "ok",
             Err(error) if is_refusal(error) => "refused",
             Err(_) => "failed",
         };
-        self.metrics.token_fetches.with_label_values(&[account.id.as_str(), result]).inc();
+        let [id, vendor] = labels(account);
+        self.metrics.token_fetches.with_label_values(&[id, vendor, outcome]).inc();
         match &fetched {
             Ok(token) => {
                 tracing::info!(account = %account.id, expires_at = %token.expires_at, "token.fetched");
@@ -346,7 +347,7 @@ impl Tokens {
         let allowed = usize::try_from(allowed_fetches(budget.fetches)).unwrap_or(usize::MAX);
         let now = self.clock.now();
         let mut fetches = self.fetches(&account.id, budget.window).await?;
-        let label = [account.id.as_str()];
+        let label = labels(account);
         if fetches.len() >= allowed {
             self.metrics.token_budget.with_label_values(&label).set(0);
             let oldest = fetches.first().copied().unwrap_or(now);
@@ -397,6 +398,10 @@ impl Tokens {
         };
         Ok(TokenState { kind: "fetched", state, expires_at: kept.map(|kept| kept.expires_at), fetches_left })
     }
+}
+
+fn labels(account: &Account) -> [&str; 2] {
+    [account.id.as_str(), account.vendor.descriptor().vendor.as_str()]
 }
 
 fn token_key(account: &AccountId) -> String {

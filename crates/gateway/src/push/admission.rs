@@ -1,0 +1,81 @@
+//! Who may push, and how much at once.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use outdial_core::ExposeSecret;
+use subtle::ConstantTimeEq;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    accounts::{Account, Accounts},
+    config::PushConfig,
+};
+
+/// Bodies in memory are counted in these units, so that the count fits a semaphore's.
+const UNIT: u64 = 1_024;
+
+/// The gate before the push port.
+pub struct Admission {
+    accounts: Accounts,
+    memory: Arc<Semaphore>,
+    max_units: u32,
+    max_wait: Duration,
+}
+
+/// Room for one body, until it is dropped.
+pub struct Place {
+    _memory: OwnedSemaphorePermit,
+}
+
+impl Admission {
+    /// A gate with these bounds.
+    pub fn new(accounts: Accounts, config: &PushConfig) -> Self {
+        let max_units = u32::try_from(config.max_inflight / UNIT).unwrap_or(u32::MAX >> 4);
+        let memory = Semaphore::new(usize::try_from(max_units).unwrap_or(Semaphore::MAX_PERMITS));
+        Self { accounts, memory: Arc::new(memory), max_units, max_wait: config.max_wait }
+    }
+
+    /// The account that a path names, if its secret is right and the sender may push. Unknown accounts take as long as
+    /// known ones.
+    pub fn find(&self, account: &str, token: &str, sender: Option<IpAddr>) -> Option<&Arc<Account>> {
+        let mut found = None;
+        for candidate in self.accounts.iter() {
+            let named = candidate.id.as_str() == account;
+            let fits = candidate
+                .push
+                .tokens
+                .iter()
+                .fold(false, |fits, secret| fits | is_same(secret.expose_secret(), token));
+            if named && fits {
+                found = Some(candidate);
+            }
+        }
+        found.filter(|account| is_allowed(account, sender))
+    }
+
+    /// Room for a body of at most `bytes`; `None` when there was none in time.
+    pub async fn enter(&self, bytes: u64) -> Option<Place> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.max_units);
+        let waiting = Arc::clone(&self.memory).acquire_many_owned(units);
+        let memory = timeout(self.max_wait, waiting).await.ok()?.ok()?;
+        Some(Place { _memory: memory })
+    }
+}
+
+fn is_same(secret: &str, given: &str) -> bool {
+    secret.as_bytes().ct_eq(given.as_bytes()).into()
+}
+
+fn is_allowed(account: &Account, sender: Option<IpAddr>) -> bool {
+    let networks = &account.push.allow;
+    if networks.is_empty() {
+        return true;
+    }
+    let Some(sender) = sender else { return false };
+    // An IPv4 sender on a socket for both is written as ::ffff:a.b.c.d.
+    let sender = sender.to_canonical();
+    networks.iter().any(|network| network.contains(&sender))
+}

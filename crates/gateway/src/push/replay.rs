@@ -1,0 +1,61 @@
+//! Takes an item of the quarantine once more, with the secrets and the code of today.
+
+use outdial_core::{DecodedPush, PushItem, QuarantineReason, RawPush};
+use outdial_store::{QuarantinedItem, Store};
+use serde::Serialize;
+
+use super::PushReceiver;
+use crate::{accounts::Account, api_error::ApiError};
+
+/// What became of a replayed item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "openapi.yaml describes each field under ReplayResult")]
+pub struct ReplayResult {
+    pub id: String,
+    pub stored: usize,
+    pub duplicate: usize,
+    pub quarantined: usize,
+    pub removed: bool,
+}
+
+/// Replays an item. It leaves the quarantine once every record in it is stored or known.
+///
+/// # Errors
+/// When the store is away; then nothing has changed, or what has changed is a duplicate the next time.
+pub async fn replay(
+    store: &dyn Store,
+    receiver: &PushReceiver,
+    account: &Account,
+    item: QuarantinedItem,
+) -> Result<ReplayResult, ApiError> {
+    let QuarantinedItem { id, draft } = item;
+    let raw = RawPush {
+        body: draft.raw,
+        content_type: draft.content_type.clone(),
+        received_at: draft.received_at,
+    };
+    let decoded = match account.vendor.verify(raw) {
+        Ok(verified) => account.vendor.decode(&verified),
+        Err(_) => DecodedPush { items: vec![still_refused()], answer: None },
+    };
+    let unreadable = decoded.items.iter().filter(|item| item.result.is_err()).count();
+    let readable = DecodedPush {
+        items: decoded.items.into_iter().filter(|item| item.result.is_ok()).collect(),
+        answer: None,
+    };
+    let taken = receiver.store_items(account, readable, draft.content_type).await?;
+    let removed = unreadable == 0 && store.delete_quarantined(&id).await?;
+    tracing::info!(item = id, stored = taken.stored, unreadable, removed, "quarantine.replayed");
+    Ok(ReplayResult {
+        id,
+        stored: taken.stored,
+        duplicate: taken.duplicate,
+        quarantined: unreadable,
+        removed,
+    })
+}
+
+fn still_refused() -> PushItem {
+    let reason = QuarantineReason::new("not_authentic", "the proof does not fit any secret of today");
+    PushItem { raw: bytes::Bytes::new(), result: Err(reason) }
+}
