@@ -53,15 +53,15 @@ impl Place {
 #[derive(Clone, Debug)]
 pub struct ApiError {
     /// What happened.
-    pub error: Error,
+    pub error: Box<Error>,
     /// Whose vendor failed, where one did.
-    pub account: Option<(AccountId, VendorId)>,
+    pub account: Option<Box<(AccountId, VendorId)>>,
     /// The places that are wrong, at most [`PLACES_LIMIT`].
     pub places: Vec<Place>,
     /// How many places are wrong in all.
     pub places_total: u64,
     /// The roster that was made although the upload failed.
-    pub roster: Option<Value>,
+    pub roster: Option<Box<Value>>,
 }
 
 impl ApiError {
@@ -74,7 +74,12 @@ impl ApiError {
 
     /// Wrong query parameters.
     pub fn parameters(places: Vec<Place>) -> Self {
-        Self::at(ErrorClass::InvalidInput, "invalid-parameter", "The query has parameters that are not valid.", places)
+        Self::at(
+            ErrorClass::InvalidInput,
+            "invalid-parameter",
+            "The query has parameters that are not valid.",
+            places,
+        )
     }
 
     /// A thing that is not there, or that the caller may not know of.
@@ -90,14 +95,14 @@ impl ApiError {
     /// Says whose vendor failed.
     #[must_use]
     pub fn of_account(mut self, account: &AccountId, vendor: &VendorId) -> Self {
-        self.account = Some((account.clone(), vendor.clone()));
+        self.account = Some(Box::new((account.clone(), vendor.clone())));
         self
     }
 }
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        Self { error, account: None, places: Vec::new(), places_total: 0, roster: None }
+        Self { error: Box::new(error), account: None, places: Vec::new(), places_total: 0, roster: None }
     }
 }
 

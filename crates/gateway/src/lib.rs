@@ -8,6 +8,9 @@ mod api_error;
 pub mod auth;
 pub mod config;
 mod events;
+mod gateway;
+mod health;
+mod housekeeping;
 pub mod http;
 mod params;
 mod push;
@@ -17,3 +20,6 @@ mod tasks;
 pub mod telemetry;
 mod upstream;
 mod vendors;
+
+pub use accounts::{Account, Accounts};
+pub use gateway::{Gateway, StartError};

@@ -95,7 +95,11 @@ impl Params {
 
     /// A moment.
     pub fn time(&mut self, name: &str) -> Option<Timestamp> {
-        self.parsed(name, "an RFC 3339 time, such as 2021-03-23T09:24:35Z (a + is written %2B)", Timestamp::parse)
+        self.parsed(
+            name,
+            "an RFC 3339 time, such as 2021-03-23T09:24:35Z (a + is written %2B)",
+            Timestamp::parse,
+        )
     }
 
     /// Account ids. What cannot be one matches no account.

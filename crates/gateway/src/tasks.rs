@@ -2,24 +2,30 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Background work of one gateway.
-#[derive(Clone, Debug, Default)]
+/// Background work of one gateway. It runs on the runtime that made it, not on the threads of a port, which end first.
+#[derive(Clone, Debug)]
 pub struct Tasks {
+    runtime: Handle,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Tasks {
+    /// Work on this runtime.
+    pub fn new(runtime: Handle) -> Self {
+        Self { runtime, tracker: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
     /// Runs a piece of work that is to be finished even if the one who wanted it goes away.
     pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tracker.spawn(work)
+        self.tracker.spawn_on(work, &self.runtime)
     }
 
     /// Runs `work` every `interval` until the stop; the first time at once.
@@ -29,7 +35,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = self.stop.clone();
-        self.tracker.spawn(async move {
+        self.spawn(async move {
             let mut ticks = tokio::time::interval(interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {

@@ -83,7 +83,8 @@ fn read_push(section: &mut Section<'_>) -> Option<PushAccess> {
     let given = section.has("push_token");
     let tokens = section.secrets("push_token");
     if !given {
-        section.refuse("push_token", "is missing: it is the secret part of the path that the vendor pushes to");
+        section
+            .refuse("push_token", "is missing: it is the secret part of the path that the vendor pushes to");
         return None;
     }
     for token in &tokens {

@@ -59,7 +59,9 @@ pub(super) fn overlay(
             Some(path) => {
                 origins.insert(path, name);
             }
-            None => mistakes.push(Mistake { place: name, problem: "names no key of the configuration".into() }),
+            None => {
+                mistakes.push(Mistake { place: name, problem: "names no key of the configuration".into() })
+            }
         }
     }
     origins
@@ -76,7 +78,11 @@ fn place(settings: &mut Table, steps: &[String], value: String) -> Option<String
         settings.insert(first.clone(), Value::String(value));
         return Some(path);
     } else {
-        let empty = if rest[0].parse::<usize>().is_ok() { Value::Array(Vec::new()) } else { Value::Table(Table::new()) };
+        let empty = if rest[0].parse::<usize>().is_ok() {
+            Value::Array(Vec::new())
+        } else {
+            Value::Table(Table::new())
+        };
         settings.entry(first.clone()).or_insert(empty)
     };
     for (depth, step) in rest.iter().enumerate() {
@@ -123,7 +129,11 @@ mod tests {
     fn reaches_into_sections_and_lists_and_keeps_text() {
         let (table, mistakes) = overlaid(
             "[store]\nurl = 'sqlite:a'\n[[accounts]]\nid = 'a'\n",
-            &[("OUTDIAL__STORE__URL", "sqlite:b"), ("OUTDIAL__ACCOUNTS__0__TOKEN", "00123456"), ("HOME", "/")],
+            &[
+                ("OUTDIAL__STORE__URL", "sqlite:b"),
+                ("OUTDIAL__ACCOUNTS__0__TOKEN", "00123456"),
+                ("HOME", "/"),
+            ],
         );
         assert!(mistakes.is_empty());
         assert_eq!(table["store"]["url"].as_str(), Some("sqlite:b"));

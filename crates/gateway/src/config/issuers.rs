@@ -100,5 +100,6 @@ fn read_keys(section: &mut Section<'_>) -> Option<KeySource> {
 fn is_safe_url(url: &str) -> bool {
     let Ok(uri) = url.parse::<http::Uri>() else { return false };
     let loopback = matches!(uri.host(), Some("127.0.0.1" | "[::1]" | "localhost"));
-    uri.host().is_some() && (uri.scheme_str() == Some("https") || (uri.scheme_str() == Some("http") && loopback))
+    uri.host().is_some()
+        && (uri.scheme_str() == Some("https") || (uri.scheme_str() == Some("http") && loopback))
 }

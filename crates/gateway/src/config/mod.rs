@@ -173,9 +173,8 @@ impl Config {
     /// # Errors
     /// Every mistake of the two.
     pub fn load(path: &Path, environment: &dyn Environment) -> Result<Self, ConfigError> {
-        let refuse = |problem: String| {
-            ConfigError(vec![Mistake { place: path.display().to_string(), problem }])
-        };
+        let refuse =
+            |problem: String| ConfigError(vec![Mistake { place: path.display().to_string(), problem }]);
         let size = std::fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?.len();
         if size > FILE_LIMIT {
             return Err(refuse(format!("is larger than {FILE_LIMIT} bytes")));
@@ -199,7 +198,10 @@ impl Config {
     pub fn parse(text: &str, environment: &dyn Environment) -> Result<Self, ConfigError> {
         let given: Table = text.parse().map_err(|error| ConfigError(vec![syntax_mistake(text, &error)]))?;
         let mut settings: Table = DEFAULTS.parse().map_err(|error: toml::de::Error| {
-            ConfigError(vec![Mistake { place: "config.default.toml".into(), problem: error.message().into() }])
+            ConfigError(vec![Mistake {
+                place: "config.default.toml".into(),
+                problem: error.message().into(),
+            }])
         })?;
         lay_over(&mut settings, given);
         let mut unknown = Vec::new();
@@ -292,14 +294,18 @@ fn read_store(mut section: Section<'_>) -> Option<StoreConfig> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
         let valid = prefix.len() <= 100 && prefix.bytes().all(plain);
         if !valid {
-            section.refuse("prefix", "holds something besides letters, digits and '-', '_', '.', ':', or is too long");
+            section.refuse(
+                "prefix",
+                "holds something besides letters, digits and '-', '_', '.', ':', or is too long",
+            );
         }
         valid
     });
     let retention = section.duration("retention", seconds(60)..=seconds(400 * 86_400));
     let spool_dir = section.text("spool_dir").map(PathBuf::from);
     let spool_max = section.size("spool_max", 1 << 20..=1 << 40);
-    let spool_class = section.word("spool_class", &[("volume", SpoolClass::Volume), ("pod", SpoolClass::Pod)]);
+    let spool_class =
+        section.word("spool_class", &[("volume", SpoolClass::Volume), ("pod", SpoolClass::Pod)]);
     let min_replicas = section.integer("min_replicas", 0..=16).and_then(|count| u32::try_from(count).ok());
     let allow_relaxed = section.word("durability", &[("strict", false), ("relaxed", true)]);
     section.finish();

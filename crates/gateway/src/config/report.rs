@@ -56,11 +56,6 @@ impl Report {
         self.notes.borrow_mut().push(note.into());
     }
 
-    /// How many mistakes there are so far.
-    pub(super) fn mistakes(&self) -> usize {
-        self.mistakes.borrow().len()
-    }
-
     /// The notes, if there was no mistake.
     pub(super) fn finish(self) -> Result<Vec<String>, ConfigError> {
         let mistakes = self.mistakes.into_inner();

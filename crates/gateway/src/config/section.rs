@@ -67,7 +67,8 @@ impl<'a> Section<'a> {
 
     /// The list of tables at a key, empty if absent.
     pub(super) fn sections(&mut self, key: &str) -> Vec<Section<'a>> {
-        let is_tables = |value: &Value| value.as_array()?.iter().map(|item| item.as_table().cloned()).collect();
+        let is_tables =
+            |value: &Value| value.as_array()?.iter().map(|item| item.as_table().cloned()).collect();
         let tables: Vec<Table> = self.parsed(key, "a list of tables", is_tables).unwrap_or_default();
         let place = self.place(key);
         let numbered = tables.into_iter().enumerate();
@@ -77,7 +78,9 @@ impl<'a> Section<'a> {
     /// A duration with its unit.
     pub(super) fn duration(&mut self, key: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let wanted = format!("a duration from {:?} to {:?}, such as \"15s\"", range.start(), range.end());
-        self.parsed(key, &wanted, |value| parse_duration(value.as_str()?).filter(|found| range.contains(found)))
+        self.parsed(key, &wanted, |value| {
+            parse_duration(value.as_str()?).filter(|found| range.contains(found))
+        })
     }
 
     /// A size with its unit, in bytes.
@@ -106,7 +109,9 @@ impl<'a> Section<'a> {
 
     /// An address to listen on.
     pub(super) fn address(&mut self, key: &str) -> Option<SocketAddr> {
-        self.parsed(key, "an address and port, such as \"127.0.0.1:8080\"", |value| value.as_str()?.parse().ok())
+        self.parsed(key, "an address and port, such as \"127.0.0.1:8080\"", |value| {
+            value.as_str()?.parse().ok()
+        })
     }
 
     /// One of some words.
@@ -198,16 +203,24 @@ impl SettingsSource for Section<'_> {
     }
 
     fn secret(&mut self, key: &str) -> Option<SecretString> {
-        let text = self.parsed(key, "text, env:NAME or file:PATH", |value| value.as_str().map(str::to_owned))?;
+        let text =
+            self.parsed(key, "text, env:NAME or file:PATH", |value| value.as_str().map(str::to_owned))?;
         self.resolve(key, &text)
     }
 
     fn secrets(&mut self, key: &str) -> Vec<SecretString> {
-        let read = self.parsed(key, "a list of texts, each env:NAME, file:PATH or the secret", |value| match value {
-            Value::String(text) => Some(vec![text.clone()]),
-            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-            _ => None,
-        });
+        let read =
+            self.parsed(
+                key,
+                "a list of texts, each env:NAME, file:PATH or the secret",
+                |value| match value {
+                    Value::String(text) => Some(vec![text.clone()]),
+                    Value::Array(items) => {
+                        items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+                    }
+                    _ => None,
+                },
+            );
         let texts: Vec<String> = read.unwrap_or_default();
         texts.iter().filter_map(|text| self.resolve(key, text)).collect()
     }

@@ -44,7 +44,8 @@ mod tests {
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(parse_duration("7d"), Some(Duration::from_secs(604_800)));
         assert_eq!(parse_size("64 MiB"), Some(67_108_864));
-        for bad in ["", "5", "s", "-1s", "1.5s", "5 weeks", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in ["", "5", "s", "-1s", "1.5s", "5 weeks", "99999999999999999999s", "18446744073709551615d"]
+        {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }
         for bad in ["64", "64MB", "1kb", "99999999999GiB9"] {

@@ -6,6 +6,6 @@ mod stream;
 
 pub use self::{
     filter::EventFilter,
-    page::{EventsPage, read_page},
+    page::read_page,
     stream::{EventStreams, Frames, Start},
 };

@@ -1,1 +1,20 @@
 //! The three ports. The only place with actix types.
+
+mod accept;
+mod accounts;
+mod admin;
+mod around;
+mod caller;
+mod docs;
+mod events;
+mod ports;
+mod problem;
+mod push;
+mod quarantine;
+mod records;
+mod roster_body;
+mod rosters;
+mod routes;
+
+pub(crate) use self::{admin::AdminService, ports::Services, push::PushService, rosters::UploadService};
+pub use self::{docs::OPENAPI_YAML, ports::Ports, routes::served_routes};

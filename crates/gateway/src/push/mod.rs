@@ -6,6 +6,6 @@ mod replay;
 
 pub use self::{
     admission::{Admission, Place},
-    receiver::{PushReceiver, Taken},
-    replay::{ReplayResult, replay},
+    receiver::PushReceiver,
+    replay::replay,
 };

@@ -10,10 +10,7 @@ use outdial_core::{
     Clock, DecodedPush, PushOutcome, PushRefusal, PushReply, QuarantineReason, RawPush, VerifiedPush,
 };
 use outdial_store::{Appended, Batch, QuarantineDraft, Store, StoreError, StoreErrorKind};
-use tokio::{
-    sync::Semaphore,
-    time::timeout,
-};
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     accounts::Account,
@@ -206,7 +203,9 @@ impl PushReceiver {
         }
         let now = self.clock.now();
         match self.store.append(batch.clone(), now).await {
-            Err(StoreError { kind: StoreErrorKind::OutcomeUnknown, .. }) => self.store.append(batch, now).await,
+            Err(StoreError { kind: StoreErrorKind::OutcomeUnknown, .. }) => {
+                self.store.append(batch, now).await
+            }
             settled => settled,
         }
     }

@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::PushReceiver;
 use crate::{accounts::Account, api_error::ApiError};
 
-/// What became of a replayed item.
+/// What became of a replayed item; openapi.yaml describes each field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "openapi.yaml describes each field under ReplayResult")]
 pub struct ReplayResult {
     pub id: String,
     pub stored: usize,
@@ -29,11 +28,8 @@ pub async fn replay(
     item: QuarantinedItem,
 ) -> Result<ReplayResult, ApiError> {
     let QuarantinedItem { id, draft } = item;
-    let raw = RawPush {
-        body: draft.raw,
-        content_type: draft.content_type.clone(),
-        received_at: draft.received_at,
-    };
+    let raw =
+        RawPush { body: draft.raw, content_type: draft.content_type.clone(), received_at: draft.received_at };
     let decoded = match account.vendor.verify(raw) {
         Ok(verified) => account.vendor.decode(&verified),
         Err(_) => DecodedPush { items: vec![still_refused()], answer: None },

@@ -5,12 +5,47 @@ use outdial_core::CallRecord;
 
 /// The columns, in order.
 const COLUMNS: [&str; 41] = [
-    "id", "account", "vendor", "call_id", "campaign_id", "task_id", "batch_id", "roster_entry_id", "round", "caller",
-    "called", "called_area_code", "called_region", "called_line_type", "called_carrier", "agent_id", "agent_extension",
-    "disposition", "outcome", "ended_by", "started_at", "ringing_at", "answered_at", "bridged_at", "ended_at",
-    "agent_started_at", "agent_ringing_at", "agent_answered_at", "agent_ended_at", "answered_seconds", "talk_seconds",
-    "total_seconds", "recording_url", "user_data", "vendor_outcome", "vendor_message", "vendor_ended_by",
-    "received_via", "received_at", "revision", "raw",
+    "id",
+    "account",
+    "vendor",
+    "call_id",
+    "campaign_id",
+    "task_id",
+    "batch_id",
+    "roster_entry_id",
+    "round",
+    "caller",
+    "called",
+    "called_area_code",
+    "called_region",
+    "called_line_type",
+    "called_carrier",
+    "agent_id",
+    "agent_extension",
+    "disposition",
+    "outcome",
+    "ended_by",
+    "started_at",
+    "ringing_at",
+    "answered_at",
+    "bridged_at",
+    "ended_at",
+    "agent_started_at",
+    "agent_ringing_at",
+    "agent_answered_at",
+    "agent_ended_at",
+    "answered_seconds",
+    "talk_seconds",
+    "total_seconds",
+    "recording_url",
+    "user_data",
+    "vendor_outcome",
+    "vendor_message",
+    "vendor_ended_by",
+    "received_via",
+    "received_at",
+    "revision",
+    "raw",
 ];
 
 /// Writes records as lines.
@@ -56,11 +91,7 @@ impl CsvWriter {
         line
     }
 
-    fn write(
-        &mut self,
-        line: &mut Vec<u8>,
-        step: impl Fn(&mut Writer, &mut [u8]) -> (WriteResult, usize),
-    ) {
+    fn write(&mut self, line: &mut Vec<u8>, step: impl Fn(&mut Writer, &mut [u8]) -> (WriteResult, usize)) {
         let mut out = [0; 16];
         let (_, written) = step(&mut self.writer, &mut out);
         line.extend_from_slice(&out[..written]);

@@ -8,6 +8,8 @@ mod walk;
 pub use self::{
     csv::CsvWriter,
     cursor::Cursors,
-    request::{RecordsRequest, Source},
+    request::{
+        RecordsRequest, Source, check_search, covered_account, covered_accounts, read_include, read_source,
+    },
     walk::{PageWarning, RecordQueries, RecordsPage, Walk},
 };

@@ -96,7 +96,9 @@ impl RecordQueries {
                 break;
             }
             match request.source {
-                Source::Store => self.store_page(request, &request.account_ids(), &mut next, &mut page).await?,
+                Source::Store => {
+                    self.store_page(request, &request.account_ids(), &mut next, &mut page).await?
+                }
                 Source::Unsaid | Source::Vendor => {
                     self.account_page(request, &mut next, &mut page, trace).await?;
                 }

@@ -4,7 +4,8 @@ use encoding_rs::{Encoding, GB18030, UTF_8};
 use outdial_core::{Error, ErrorClass};
 
 /// The forms that are read.
-pub const TYPES: &str = "application/json, application/x-ndjson, text/csv or multipart/form-data with one such file";
+pub const TYPES: &str =
+    "application/json, application/x-ndjson, text/csv or multipart/form-data with one such file";
 
 /// In which form a roster came.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +54,9 @@ impl Format {
             (layout, _) => layout,
         };
         if layout == Layout::Json && charset != UTF_8 {
-            return Err(unsupported("JSON is UTF-8; another charset is taken with text/csv and application/x-ndjson."));
+            return Err(unsupported(
+                "JSON is UTF-8; another charset is taken with text/csv and application/x-ndjson.",
+            ));
         }
         Ok(Self { layout, charset })
     }
@@ -107,7 +110,12 @@ mod tests {
         assert_eq!(layout("application/json", None), Some(Layout::Json));
         assert_eq!(layout("application/octet-stream", Some("a.TXT")), Some(Layout::Columns));
         assert_eq!(layout("text/plain", Some("a.ndjson")), Some(Layout::Ndjson));
-        for (bad, name) in [("text/plain", None), ("", None), ("text/html", Some("a.csv")), ("text/csv;charset=latin1", None)] {
+        for (bad, name) in [
+            ("text/plain", None),
+            ("", None),
+            ("text/html", Some("a.csv")),
+            ("text/csv;charset=latin1", None),
+        ] {
             assert_eq!(layout(bad, name), None, "{bad}");
         }
         assert_eq!(layout("application/json; charset=gbk", None), None);

@@ -174,7 +174,9 @@ fn check_fingerprint(kept: &Kept, fingerprint: &str) -> Result<(), ApiError> {
 
 fn in_progress() -> ApiError {
     let message = "The first request with this Idempotency-Key is still running.";
-    Error::new(ErrorClass::Conflict, "idempotency-in-progress", message).with_retry_after(RUNNING_RETRY).into()
+    Error::new(ErrorClass::Conflict, "idempotency-in-progress", message)
+        .with_retry_after(RUNNING_RETRY)
+        .into()
 }
 
 fn digest(parts: &[&str]) -> String {

@@ -258,11 +258,8 @@ fn check(entry: &RosterEntry<'_>) -> Result<(), (&'static str, String)> {
     if entry.number.is_empty() {
         return Err(("missing-field", "number is missing.".to_owned()));
     }
-    let optional = [
-        ("product_type", entry.product_type),
-        ("agent", entry.agent),
-        ("customer_id", entry.customer_id),
-    ];
+    let optional =
+        [("product_type", entry.product_type), ("agent", entry.agent), ("customer_id", entry.customer_id)];
     let required = [("entry_id", Some(entry.entry_id)), ("number", Some(entry.number))];
     for (name, value) in required.into_iter().chain(optional) {
         check_text(name, value.unwrap_or_default())?;

@@ -320,8 +320,8 @@ fn read_user_data(value: &str) -> Result<Vec<(String, String)>, Fault> {
     let members = split_object(value.as_bytes()).ok_or_else(|| fault("user_data is not an object."))?;
     let mut pairs = Vec::with_capacity(members.len());
     for member in members {
-        let key: String =
-            serde_json::from_str(&value[member.key]).map_err(|_| fault("user_data has a key that is no text."))?;
+        let key: String = serde_json::from_str(&value[member.key])
+            .map_err(|_| fault("user_data has a key that is no text."))?;
         let text = match serde_json::from_str(&value[member.value.clone()]) {
             Ok(Value::String(text)) => text,
             Ok(Value::Number(_) | Value::Bool(_)) => value[member.value].to_owned(),

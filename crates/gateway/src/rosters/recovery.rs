@@ -3,11 +3,7 @@
 use outdial_core::AccountId;
 use outdial_store::{RosterFilter, RosterStatus, StoreError};
 
-use super::{
-    RosterUploads,
-    heartbeat::LEASE,
-    upload::lease_name,
-};
+use super::{RosterUploads, heartbeat::LEASE, upload::lease_name};
 
 /// Most rosters looked at in one go.
 const BATCH: usize = 100;

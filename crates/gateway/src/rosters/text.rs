@@ -64,7 +64,8 @@ impl TextDecoder {
             return Ok((text, rest));
         }
         let line = self.lines + count_lines(text) + 1;
-        let detail = "The line is not UTF-8. If the file is GBK, send it with `charset=gbk` in the content type.";
+        let detail =
+            "The line is not UTF-8. If the file is GBK, send it with `charset=gbk` in the content type.";
         Err(BodyError::at_line(line, "not-utf-8", detail))
     }
 

@@ -59,13 +59,13 @@ impl RosterUploads {
         let mut roster = self.new_roster(account, campaign_id, &prepared);
         let name = lease_name(&roster.id);
         let lease = self.store.acquire_lease(&name, &self.owner, LEASE).await?;
-        let lease = lease.ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
+        let lease = lease
+            .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
         let heartbeat = Heartbeat::start(Arc::clone(&self.store), lease, &self.tasks);
         let Prepared { parts, entries, .. } = prepared;
         for (part, rows) in entries.into_batches() {
             let key = entries_key(&roster.id, part + 1);
-            let stored =
-                self.store.put_entries(&account.id, campaign_id, &key, rows, self.clock.now()).await;
+            let stored = self.store.put_entries(&account.id, campaign_id, &key, rows, self.clock.now()).await;
             if let Err(error) = stored {
                 self.forget_entries(&roster, |_| true).await;
                 return Err(error.into());
@@ -84,7 +84,9 @@ impl RosterUploads {
             tracing::warn!(roster = roster.id, problem = %error, "roster.lease_not_released");
         }
         match failure {
-            Some(error) if roster.status == RosterStatus::Failed => Err(with_roster(of_account(error), roster)),
+            Some(error) if roster.status == RosterStatus::Failed => {
+                Err(with_roster(of_account(error), roster))
+            }
             // Of all parts it is unknown: the caller must not take that for a success.
             Some(error) if roster.accepted == 0 => Err(with_roster(of_account(error), roster)),
             _ => Ok(roster.into()),
@@ -206,7 +208,7 @@ impl RosterUploads {
 }
 
 fn with_roster(error: ApiError, roster: StoredRoster) -> ApiError {
-    ApiError { roster: serde_json::to_value(RosterView::from(roster)).ok(), ..error }
+    ApiError { roster: serde_json::to_value(RosterView::from(roster)).ok().map(Box::new), ..error }
 }
 
 /// The name of the lease of one who sends a roster.

@@ -8,9 +8,8 @@ use serde_json::Value;
 use super::Prepared;
 use crate::accounts::Account;
 
-/// A roster as it is answered.
+/// A roster as it is answered; openapi.yaml describes each field.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "openapi.yaml describes each field under Roster")]
 pub struct RosterView {
     pub id: Option<String>,
     pub account: AccountId,
@@ -28,7 +27,6 @@ pub struct RosterView {
 
 /// One upstream request as it is answered.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "openapi.yaml describes each field under RosterPart")]
 pub struct PartView {
     pub n: u32,
     pub form: PartForm,

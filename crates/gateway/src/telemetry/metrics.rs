@@ -177,7 +177,8 @@ mod tests {
         metrics.count_unknown_field("icsoc", "13312345678");
         metrics.count_unknown_field("icsoc", "a\"b");
         let text = metrics.to_text().unwrap();
-        let series = text.lines().filter(|line| line.starts_with("outdial_unknown_vendor_field_total{")).count();
+        let series =
+            text.lines().filter(|line| line.starts_with("outdial_unknown_vendor_field_total{")).count();
         assert_eq!(series, UNKNOWN_FIELD_LIMIT + 1);
         assert!(text.contains("field=\"other\",vendor=\"icsoc\"} 802"));
         assert!(!text.contains("13312345678"));

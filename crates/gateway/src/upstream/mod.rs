@@ -5,8 +5,8 @@ mod tokens;
 mod wire;
 
 use std::{
-    collections::BTreeMap,
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,13 +15,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Request};
 use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, SecretString, UpstreamFailure};
 
-pub use self::{
-    tokens::{TokenState, Tokens},
-    wire::Wire,
-};
 use self::{
     limits::Limiter,
     wire::{Answer, Exchange, Reuse, WireError},
+};
+pub use self::{
+    tokens::{TokenState, Tokens},
+    wire::Wire,
 };
 use crate::{
     accounts::{Account, Accounts},
@@ -57,6 +57,8 @@ pub struct Upstream {
     wire: Arc<Wire>,
     tokens: Arc<Tokens>,
     limiters: BTreeMap<AccountId, Limiter>,
+    /// Accounts whose last call failed because the vendor could not be reached or was broken.
+    failing: Mutex<BTreeSet<AccountId>>,
     metrics: Arc<Metrics>,
 }
 
@@ -95,7 +97,7 @@ impl Upstream {
     pub fn new(accounts: &Accounts, wire: Arc<Wire>, tokens: Arc<Tokens>, metrics: Arc<Metrics>) -> Self {
         let limiters =
             accounts.iter().map(|account| (account.id.clone(), Limiter::new(&account.limits))).collect();
-        Self { wire, tokens, limiters, metrics }
+        Self { wire, tokens, limiters, failing: Mutex::default(), metrics }
     }
 
     /// The state of an account's token.
@@ -104,6 +106,11 @@ impl Upstream {
     /// `Unavailable` when the store is away.
     pub async fn token_state(&self, account: &Account) -> Result<TokenState, Error> {
         self.tokens.state(account).await
+    }
+
+    /// Whether the last call of this replica failed because the vendor could not be reached or was broken.
+    pub fn is_failing(&self, account: &AccountId) -> bool {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).contains(account)
     }
 
     /// Makes sure that there is a token before a roster is stored and sent, so that wrong credentials cost nothing.
@@ -145,7 +152,10 @@ impl Upstream {
             // A gateway on the way gave up waiting: what is behind it may have taken the roster.
             Err(_) if matches!(status, 502 | 504) => {
                 let failure = UpstreamFailure::from_status(answer.response.status());
-                Err(PartFailure { error: unknown_outcome(account).with_upstream(failure), status: Some(status) })
+                Err(PartFailure {
+                    error: unknown_outcome(account).with_upstream(failure),
+                    status: Some(status),
+                })
             }
             Err(error) => Err(PartFailure { error, status: Some(status) }),
         }
@@ -246,6 +256,22 @@ impl Upstream {
 
     fn count(&self, account: &Account, operation: Operation, failure: Option<ErrorClass>, started: Instant) {
         let outcome = failure.map_or("ok", ErrorClass::as_str);
+        let broken = matches!(
+            failure,
+            Some(
+                ErrorClass::Unavailable
+                    | ErrorClass::Timeout
+                    | ErrorClass::OutcomeUnknown
+                    | ErrorClass::Protocol
+            )
+        );
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        if broken {
+            failing.insert(account.id.clone());
+        } else {
+            failing.remove(&account.id);
+        }
+        drop(failing);
         let vendor = account.vendor.descriptor().vendor.as_str();
         let labels = [account.id.as_str(), vendor, operation.label()];
         let [id, vendor, operation] = labels;

@@ -7,9 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use outdial_core::{
-    AccountId, Clock, Error, ErrorClass, ExposeSecret, SecretString, Timestamp, Token,
-};
+use outdial_core::{AccountId, Clock, Error, ErrorClass, ExposeSecret, SecretString, Timestamp, Token};
 use outdial_store::{Lease, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -132,7 +130,11 @@ impl Tokens {
         usable.then(|| token.access.clone())
     }
 
-    async fn obtain(&self, account: &Account, rejected: Option<&SecretString>) -> Result<SecretString, Error> {
+    async fn obtain(
+        &self,
+        account: &Account,
+        rejected: Option<&SecretString>,
+    ) -> Result<SecretString, Error> {
         let local = self.local(&account.id)?;
         let mut uncounted = local.fetching.lock().await;
         if let Some(token) = self.in_memory(&account.id, rejected) {
@@ -265,9 +267,11 @@ impl Tokens {
             reuse: Reuse::Never,
         };
         let answer = self.wire.exchange(exchange).await.map_err(|error| match error {
-            WireError::Timeout => {
-                Error::new(ErrorClass::Timeout, "upstream-timeout", "The vendor's token service did not answer in time.")
-            }
+            WireError::Timeout => Error::new(
+                ErrorClass::Timeout,
+                "upstream-timeout",
+                "The vendor's token service did not answer in time.",
+            ),
             WireError::NotSent(detail) | WireError::Broken(detail) => {
                 let message = "The vendor's token service cannot be reached.";
                 Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
@@ -354,7 +358,9 @@ impl Tokens {
             let wait = oldest.millis() + millis(budget.window) - now.millis();
             let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
             let message = "The vendor's limit of token fetches is nearly used up; no more are made now.";
-            return Ok(Err(Error::new(ErrorClass::RateLimited, "upstream-rate-limited", message).with_retry_after(wait)));
+            return Ok(Err(
+                Error::new(ErrorClass::RateLimited, "upstream-rate-limited", message).with_retry_after(wait)
+            ));
         }
         fetches.push(now);
         self.metrics.token_budget.with_label_values(&label).set(left(allowed, fetches.len()));
@@ -452,7 +458,8 @@ fn backing_off(account: &Account, back_off: &BackOff, now: Timestamp) -> Error {
     let wait = u64::try_from(back_off.until.millis() - now.millis()).unwrap_or(0);
     let message = format!(
         "{} refused this account's credentials; they are tried again after {}.",
-        account.vendor.descriptor().vendor, back_off.until
+        account.vendor.descriptor().vendor,
+        back_off.until
     );
     Error::new(ErrorClass::Forbidden, "upstream-auth", message).with_retry_after(Duration::from_millis(wait))
 }

@@ -175,7 +175,9 @@ async fn carry_out(clients: &Clients, exchange: Exchange) -> Result<Answer, Wire
 }
 
 /// A body of known length, handed over in slices: as one piece, awc would copy it whole into its write buffer.
-fn in_slices(body: Bytes) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, Infallible>> + 'static> {
+fn in_slices(
+    body: Bytes,
+) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, Infallible>> + 'static> {
     let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let slices = futures_util::stream::unfold(body, |mut rest| async move {
         let slice = rest.split_to(rest.len().min(SLICE));

@@ -1,0 +1,281 @@
+//! The composition root: builds every use case once, opens the ports, and stops them in order.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use outdial_core::{AccountId, Clock, Error, SystemClock};
+use outdial_store::{Store, StoreError, StoreErrorKind};
+
+use crate::{
+    auth::{REFRESH_INTERVAL, Verifier},
+    config::Config,
+    events::EventStreams,
+    health::Health,
+    housekeeping::{self, Housekeeping},
+    http::{AdminService, Ports, PushService, Services, UploadService},
+    push::{Admission, PushReceiver},
+    query::{Cursors, RecordQueries},
+    rosters::{Idempotency, RosterUploads},
+    tasks::Tasks,
+    telemetry::Metrics,
+    upstream::{Tokens, Upstream, Wire},
+};
+
+/// Threads that exchange bytes with vendors.
+const WIRE_THREADS: usize = 2;
+/// How often the store is asked how it is.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
+/// How often rosters are looked for whose sender died.
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(30);
+/// How long background work may take to end.
+const TASKS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a gateway could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration, or what it names, is wrong: starting again will not help.
+    Misconfigured(String),
+    /// Something is not there now: starting again may help.
+    Unavailable(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misconfigured(problem) | Self::Unavailable(problem) => f.write_str(problem),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        let problem = format!("the store cannot be opened: {error}");
+        match error.kind {
+            StoreErrorKind::Invalid | StoreErrorKind::Corrupt | StoreErrorKind::Locked => {
+                Self::Misconfigured(problem)
+            }
+            StoreErrorKind::Unavailable | StoreErrorKind::OutcomeUnknown => Self::Unavailable(problem),
+        }
+    }
+}
+
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        Self::Unavailable(error.detail.unwrap_or(error.message))
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    ports: Ports,
+    tasks: Tasks,
+    health: Arc<Health>,
+    store: Arc<dyn Store>,
+    drain: Duration,
+}
+
+impl Gateway {
+    /// Opens the store and the ports. Has to be called on a tokio runtime, which then runs the background work.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        for note in &config.notes {
+            tracing::warn!(note, "config.note");
+        }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::new()?);
+        let store = outdial_store::open(config.store.settings(Arc::clone(&clock))).await?;
+        let tasks = Tasks::new(tokio::runtime::Handle::current());
+        let wire = Wire::start(WIRE_THREADS)
+            .map_err(|error| StartError::Unavailable(format!("no threads for vendors: {error}")))?;
+        let parts = Parts { clock, metrics, store, tasks, wire: Arc::new(wire) };
+        let (services, health, background) = parts.build(&config);
+        health.refresh().await;
+        let ports = Ports::open(&config, &services, &parts.tasks)
+            .map_err(|error| StartError::Unavailable(error.to_string()))?;
+        background.begin(&parts.tasks);
+        let Listening { api, push, admin } = Listening::of(&ports);
+        tracing::info!(%api, %push, %admin, accounts = config.accounts.iter().count(), "gateway.ready");
+        Ok(Self { ports, tasks: parts.tasks, health, store: parts.store, drain: config.http.drain })
+    }
+
+    /// Where the API listens.
+    pub fn api_address(&self) -> SocketAddr {
+        self.ports.api
+    }
+
+    /// Where pushes are taken.
+    pub fn push_address(&self) -> SocketAddr {
+        self.ports.push
+    }
+
+    /// Where probes and metrics are.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.ports.admin
+    }
+
+    /// Stops: fails readiness, waits for balancers to notice, ends streams, finishes open requests and background work.
+    /// Answers whether all of it ended in time.
+    pub async fn stop(self) -> bool {
+        tracing::info!("gateway.draining");
+        self.health.drain();
+        tokio::time::sleep(self.drain).await;
+        // Streams never end by themselves, and would hold the port open.
+        self.tasks.stop_signal().cancel();
+        self.ports.close().await;
+        let ended = self.tasks.stop(TASKS_LIMIT).await;
+        drop(self.store);
+        tracing::info!(ended, "gateway.stopped");
+        ended
+    }
+}
+
+struct Listening {
+    api: SocketAddr,
+    push: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Listening {
+    fn of(ports: &Ports) -> Self {
+        Self { api: ports.api, push: ports.push, admin: ports.admin }
+    }
+}
+
+/// What everything is built of.
+struct Parts {
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    store: Arc<dyn Store>,
+    tasks: Tasks,
+    wire: Arc<Wire>,
+}
+
+/// Work that goes on by itself.
+struct Background {
+    health: Arc<Health>,
+    verifier: Arc<Verifier>,
+    uploads: Arc<RosterUploads>,
+    housekeeping: Arc<Housekeeping>,
+    accounts: Vec<AccountId>,
+}
+
+impl Parts {
+    fn build(&self, config: &Config) -> (Services, Arc<Health>, Background) {
+        let Self { clock, metrics, store, tasks, wire } = self;
+        let accounts = config.accounts.clone();
+        let owner = format!("gateway-{}", uuid::Uuid::new_v4().simple());
+        let tokens = Tokens::new(
+            accounts.iter(),
+            Arc::clone(store),
+            Arc::clone(wire),
+            Arc::clone(clock),
+            Arc::clone(metrics),
+            tasks.clone(),
+            owner.clone(),
+        );
+        let upstream =
+            Arc::new(Upstream::new(&accounts, Arc::clone(wire), Arc::new(tokens), Arc::clone(metrics)));
+        let verifier = Arc::new(Verifier::new(
+            config.issuers.clone(),
+            Arc::clone(wire) as Arc<_>,
+            Arc::clone(clock),
+            Arc::clone(metrics),
+        ));
+        let uploads = Arc::new(RosterUploads::new(
+            Arc::clone(store),
+            Arc::clone(&upstream),
+            Arc::clone(clock),
+            Arc::clone(metrics),
+            tasks.clone(),
+            owner.clone(),
+        ));
+        let upload_service = UploadService::new(
+            Arc::clone(&uploads),
+            Idempotency::new(Arc::clone(store), tasks.clone(), owner.clone()),
+            Arc::clone(clock),
+            tasks.clone(),
+            config.rosters,
+            config.http,
+        );
+        let receiver = PushReceiver::new(
+            Arc::clone(store),
+            Arc::clone(clock),
+            Arc::clone(metrics),
+            tasks.clone(),
+            &config.push,
+            config.store.spool_class,
+        );
+        let queries = RecordQueries::new(
+            Arc::clone(store),
+            Arc::clone(&upstream),
+            Arc::clone(clock),
+            Arc::clone(metrics),
+        );
+        let streams =
+            EventStreams::new(Arc::clone(store), tasks.clone(), Arc::clone(metrics), config.http.sse_streams);
+        let health = Arc::new(Health::new(Arc::clone(store), Arc::clone(metrics)));
+        let admin = AdminService {
+            health: Arc::clone(&health),
+            accounts: accounts.clone(),
+            clock: Arc::clone(clock),
+        };
+        let background = Background {
+            health: Arc::clone(&health),
+            verifier: Arc::clone(&verifier),
+            uploads: Arc::clone(&uploads),
+            housekeeping: Arc::new(Housekeeping::new(
+                Arc::clone(store),
+                Arc::clone(clock),
+                Arc::clone(metrics),
+                config.store.retention,
+                owner,
+            )),
+            accounts: accounts.iter().map(|account| account.id.clone()).collect(),
+        };
+        let services = Services {
+            admission: Arc::new(Admission::new(accounts.clone(), &config.push)),
+            accounts,
+            store: Arc::clone(store),
+            verifier,
+            upstream,
+            uploads: Arc::new(upload_service),
+            queries: Arc::new(queries),
+            cursors: Cursors::new(Arc::clone(store)),
+            streams: Arc::new(streams),
+            receiver: Arc::new(receiver),
+            push: Arc::new(PushService { config: config.push, clock: Arc::clone(clock) }),
+            admin: Arc::new(admin),
+            metrics: Arc::clone(metrics),
+        };
+        (services, health, background)
+    }
+}
+
+impl Background {
+    fn begin(self, tasks: &Tasks) {
+        let Self { health, verifier, uploads, housekeeping, accounts } = self;
+        tasks.repeat(HEALTH_INTERVAL, move || {
+            let health = Arc::clone(&health);
+            async move { health.refresh().await }
+        });
+        tasks.repeat(REFRESH_INTERVAL, move || {
+            let verifier = Arc::clone(&verifier);
+            async move { verifier.refresh().await }
+        });
+        tasks.repeat(RECOVERY_INTERVAL, move || {
+            let (uploads, accounts) = (Arc::clone(&uploads), accounts.clone());
+            async move {
+                if let Err(error) = uploads.recover(accounts).await {
+                    tracing::warn!(problem = %error, "roster.recovery_store_away");
+                }
+            }
+        });
+        tasks.repeat(housekeeping::INTERVAL, move || {
+            let housekeeping = Arc::clone(&housekeeping);
+            async move { housekeeping.run().await }
+        });
+    }
+}

@@ -1,0 +1,144 @@
+//! What happens around every request of the API: its id, its headers, its metrics, its one error line.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderName, HeaderValue},
+    middleware::Next,
+    web,
+};
+use futures_util::FutureExt;
+use uuid::Uuid;
+
+use super::problem::Failure;
+use crate::{telemetry::Metrics, upstream::Trace};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is taken from a caller.
+const REQUEST_ID_LIMIT: usize = 128;
+
+/// The id of a request.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+impl RequestId {
+    fn of(request: &ServiceRequest) -> Self {
+        let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let usable = given.filter(|id| (1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.bytes().all(plain));
+        Self(usable.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+    }
+
+    /// The id that the middleware gave a request.
+    pub fn get(request: &HttpRequest) -> String {
+        request.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
+    }
+}
+
+/// What a request hands on to a vendor.
+pub fn trace(request: &HttpRequest) -> Trace {
+    let text = |name: &str| {
+        let value = request.headers().get(name)?.to_str().ok()?;
+        (value.len() <= 128).then(|| value.to_owned())
+    };
+    Trace { traceparent: text("traceparent") }
+}
+
+/// Wraps every route of the API.
+pub async fn around_api<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = RequestId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    let method = method_label(request.method().as_str());
+    let http_request = request.request().clone();
+    let called = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let response = match called {
+        Ok(Ok(response)) => response.map_into_boxed_body(),
+        Ok(Err(error)) => ServiceResponse::new(http_request.clone(), error.error_response()),
+        Err(_) => {
+            if let Some(metrics) = &metrics {
+                metrics.panics.inc();
+            }
+            let failure = Failure::from_status(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR);
+            ServiceResponse::from_err(failure, http_request.clone())
+        }
+    };
+    let route = http_request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let mut response = as_problem(response, &id, &route);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(metrics) = &metrics {
+        count(metrics, "api", &route, method, response.status().as_u16(), started.elapsed());
+    }
+    Ok(response)
+}
+
+/// Gives every failure the form of a problem, and the failures that are ours a line in the log.
+fn as_problem(response: ServiceResponse<BoxBody>, id: &RequestId, route: &str) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let rendered = match response.response().error() {
+        Some(error) => match error.as_error::<Failure>() {
+            Some(failure) => {
+                log_failure(failure, id, route);
+                Some(failure.response(&id.0))
+            }
+            None => Some(Failure::from_status(error.as_response_error().status_code()).response(&id.0)),
+        },
+        // What the framework answers by itself, such as 404 for a path with broken escapes.
+        None if status.is_client_error() && !response.headers().contains_key(header::CONTENT_TYPE) => {
+            Some(Failure::from_status(status).response(&id.0))
+        }
+        None => None,
+    };
+    match rendered {
+        Some(problem) => response.into_response(problem),
+        None => response,
+    }
+}
+
+fn log_failure(failure: &Failure, id: &RequestId, route: &str) {
+    let error = &failure.error.error;
+    let status = failure.status().as_u16();
+    let account = failure.error.account.as_deref().map(|(account, _)| account.as_str());
+    let (request_id, code, detail) = (&id.0, error.code, error.detail.as_deref());
+    if status >= 500 {
+        tracing::error!(request_id, route, status, code, account, detail, problem = %error, "api.failed");
+    } else {
+        tracing::info!(request_id, route, status, code, account, detail, "api.refused");
+    }
+}
+
+/// Counts a request that was answered.
+pub fn count(metrics: &Metrics, port: &str, route: &str, method: &str, status: u16, took: Duration) {
+    let status = status.to_string();
+    metrics.http_requests.with_label_values(&[port, route, method, status.as_str()]).inc();
+    metrics.http_duration.with_label_values(&[port, route]).observe(took.as_secs_f64());
+}
+
+/// Methods are text from outside; a label is one of a few.
+pub fn method_label(method: &str) -> &'static str {
+    match method {
+        "GET" => "GET",
+        "POST" => "POST",
+        "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
+        "PUT" => "PUT",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,165 @@
+//! The quarantine: list, read, replay, delete.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use outdial_core::{AccountId, QuarantineReason, Timestamp, VendorId};
+use outdial_store::{QuarantineFilter, QuarantinedItem, Store};
+use serde::Serialize;
+
+use super::{
+    accept::choose,
+    caller::{Caller, no_params, params},
+    problem::Failure,
+};
+use crate::{
+    accounts::Accounts,
+    api_error::ApiError,
+    auth::{Principal, Scope},
+    push::{PushReceiver, replay as replay_item},
+    query::{Cursors, covered_account, covered_accounts, read_include},
+};
+
+/// Longest reason that can be one of ours.
+const REASON_LIMIT: usize = 64;
+
+#[derive(Serialize)]
+struct ItemView {
+    id: String,
+    account: AccountId,
+    vendor: VendorId,
+    received_at: Timestamp,
+    reason: QuarantineReason,
+    content_type: Option<String>,
+    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+}
+
+impl ItemView {
+    fn of(item: QuarantinedItem, include_raw: bool) -> Self {
+        let QuarantinedItem { id, draft } = item;
+        Self {
+            id,
+            account: draft.account,
+            vendor: draft.vendor,
+            received_at: draft.received_at,
+            reason: draft.reason,
+            content_type: draft.content_type,
+            bytes: draft.raw.len(),
+            raw: include_raw.then(|| STANDARD.encode(&draft.raw)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ItemPage {
+    data: Vec<ItemView>,
+    next_cursor: Option<String>,
+}
+
+/// What is in quarantine, newest first.
+pub async fn list(
+    caller: Caller,
+    request: HttpRequest,
+    accounts: web::Data<Accounts>,
+    store: web::Data<dyn Store>,
+    cursors: web::Data<Cursors>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::QuarantineManage)?;
+    choose(&request, &["application/json"])?;
+    let mut params = params(&request);
+    let wanted = params.accounts("account");
+    let reason = params.parsed("reason", "the code of a reason", |text| {
+        (text.len() <= REASON_LIMIT).then(|| text.to_owned())
+    });
+    let cursor = params.text("cursor");
+    let limit = params.limit();
+    params.finish()?;
+    let covered = covered_accounts(&accounts, &principal, &wanted)?;
+    let ids: Vec<AccountId> = covered.iter().map(|account| account.id.clone()).collect();
+    let binding = format!("quarantine {ids:?} {reason:?}");
+    let before: Option<String> = match cursor {
+        Some(cursor) => Some(cursors.load(&cursor, &binding).await?),
+        None => None,
+    };
+    let filter = QuarantineFilter { accounts: ids, reason };
+    let mut items = Vec::new();
+    if !filter.accounts.is_empty() {
+        // One more than asked shows whether another page follows.
+        items = store.list_quarantined(&filter, before.as_deref(), limit + 1).await?;
+    }
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let last = items.last().map(|item| item.id.clone()).filter(|_| more);
+    let next_cursor = match last {
+        Some(last) => Some(cursors.save(binding, last).await?),
+        None => None,
+    };
+    let data = items.into_iter().map(|item| ItemView::of(item, false)).collect();
+    Ok(HttpResponse::Ok().json(ItemPage { data, next_cursor }))
+}
+
+async fn find(
+    store: &dyn Store,
+    accounts: &Accounts,
+    principal: &Principal,
+    id: &str,
+) -> Result<QuarantinedItem, Failure> {
+    let item = store.get_quarantined(id).await?.ok_or_else(ApiError::not_found)?;
+    // An item of an account outside the token is answered like one that is not there.
+    covered_account(accounts, principal, item.draft.account.as_str()).map_err(|_| ApiError::not_found())?;
+    Ok(item)
+}
+
+/// One item, with its bytes if wanted.
+pub async fn get(
+    caller: Caller,
+    request: HttpRequest,
+    path: web::Path<String>,
+    accounts: web::Data<Accounts>,
+    store: web::Data<dyn Store>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::QuarantineManage)?;
+    choose(&request, &["application/json"])?;
+    let mut params = params(&request);
+    let include_raw = read_include(&mut params);
+    params.finish()?;
+    let item = find(&**store, &accounts, &principal, &path).await?;
+    Ok(HttpResponse::Ok().json(ItemView::of(item, include_raw)))
+}
+
+/// Removes an item for good.
+pub async fn delete(
+    caller: Caller,
+    request: HttpRequest,
+    path: web::Path<String>,
+    accounts: web::Data<Accounts>,
+    store: web::Data<dyn Store>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::QuarantineManage)?;
+    no_params(&request)?;
+    let item = find(&**store, &accounts, &principal, &path).await?;
+    if !store.delete_quarantined(&item.id).await? {
+        return Err(ApiError::not_found().into());
+    }
+    tracing::info!(item = item.id, subject = principal.subject, "quarantine.deleted");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Takes an item once more.
+pub async fn replay(
+    caller: Caller,
+    request: HttpRequest,
+    path: web::Path<String>,
+    accounts: web::Data<Accounts>,
+    store: web::Data<dyn Store>,
+    receiver: web::Data<PushReceiver>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::QuarantineManage)?;
+    choose(&request, &["application/json"])?;
+    no_params(&request)?;
+    let item = find(&**store, &accounts, &principal, &path).await?;
+    let account = covered_account(&accounts, &principal, item.draft.account.as_str())?;
+    let result = replay_item(&**store, &receiver, account, item).await?;
+    Ok(HttpResponse::Ok().json(result))
+}

@@ -1,0 +1,218 @@
+//! `GET /v1/call-records`: a page, a stream of all pages, or one record.
+
+use std::io;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use outdial_core::{AccountId, CallRecord, RecordQuery};
+use outdial_store::{CallRecords, Store};
+use serde::Serialize;
+
+use super::{
+    accept::choose,
+    around::{RequestId, trace},
+    caller::{Caller, no_params, params},
+    problem::Failure,
+};
+use crate::{
+    accounts::Accounts,
+    auth::Scope,
+    query::{
+        CsvWriter, Cursors, PageWarning, RecordQueries, RecordsPage, RecordsRequest, Source, Walk,
+        check_search, covered_account, read_include, read_source,
+    },
+    upstream::Trace,
+};
+
+const FORMS: &[&str] = &["application/json", "application/x-ndjson", "text/csv"];
+
+#[derive(Serialize)]
+struct Page {
+    data: Vec<CallRecord>,
+    next_cursor: Option<String>,
+    warnings: Vec<PageWarning>,
+}
+
+/// Call records that pass the filters.
+pub async fn list(
+    caller: Caller,
+    request: HttpRequest,
+    accounts: web::Data<Accounts>,
+    queries: web::Data<RecordQueries>,
+    cursors: web::Data<Cursors>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::RecordsRead)?;
+    let form = choose(&request, FORMS)?;
+    let (wanted, cursor) = RecordsRequest::read(params(&request), &accounts, &principal)?;
+    let binding = wanted.binding();
+    let mut walk = match cursor {
+        Some(cursor) => cursors.load::<Walk>(&cursor, &binding).await?,
+        None => Walk::default(),
+    };
+    let trace = trace(&request);
+    // The first page is read before the head of a stream is sent, so that a failure still has a status.
+    let first = queries.page(&wanted, &mut walk, &trace).await?;
+    if form != FORMS[0] {
+        let stream = RecordStream {
+            queries: queries.into_inner(),
+            wanted,
+            walk,
+            trace,
+            request_id: RequestId::get(&request),
+            next: Some(first),
+            csv: (form == FORMS[2]).then(CsvWriter::default),
+            header_sent: false,
+        };
+        return Ok(HttpResponse::Ok().content_type(form).streaming(stream.into_chunks()));
+    }
+    let next_cursor = if walk.done { None } else { Some(cursors.save(binding, walk).await?) };
+    Ok(HttpResponse::Ok().json(Page { data: first.records, next_cursor, warnings: first.warnings }))
+}
+
+/// All pages of a walk, as chunks of text.
+struct RecordStream {
+    queries: std::sync::Arc<RecordQueries>,
+    wanted: RecordsRequest,
+    walk: Walk,
+    trace: Trace,
+    request_id: String,
+    next: Option<RecordsPage>,
+    csv: Option<CsvWriter>,
+    header_sent: bool,
+}
+
+impl RecordStream {
+    fn into_chunks(self) -> impl futures_util::Stream<Item = Result<Bytes, io::Error>> {
+        futures_util::stream::unfold(Some(self), |state| async move {
+            let mut stream = state?;
+            let page = match stream.next.take() {
+                Some(page) => Ok(page),
+                None if stream.walk.done => return None,
+                None => stream.queries.page(&stream.wanted, &mut stream.walk, &stream.trace).await,
+            };
+            match page {
+                Ok(page) => Some((Ok(stream.write(&page)), Some(stream))),
+                Err(error) => Some((stream.end_with(&Failure::from(error)), None)),
+            }
+        })
+    }
+
+    fn write(&mut self, page: &RecordsPage) -> Bytes {
+        let mut text = Vec::with_capacity(page.records.len() * 1024 + 512);
+        match &mut self.csv {
+            Some(csv) => {
+                if !std::mem::replace(&mut self.header_sent, true) {
+                    text.extend(csv.header());
+                }
+                for record in &page.records {
+                    text.extend(csv.row(record));
+                }
+            }
+            None => {
+                for record in &page.records {
+                    if serde_json::to_writer(&mut text, record).is_ok() {
+                        text.push(b'\n');
+                    }
+                }
+            }
+        }
+        Bytes::from(text)
+    }
+
+    /// A failure in the middle: NDJSON says so in its last line, CSV is cut off, so that it does not look whole.
+    fn end_with(&self, failure: &Failure) -> Result<Bytes, io::Error> {
+        tracing::warn!(request_id = self.request_id, problem = %failure, "api.stream_cut");
+        if self.csv.is_some() {
+            return Err(io::Error::other("the records behind this place could not be read"));
+        }
+        Ok(Bytes::from(format!("{{\"problem\":{}}}\n", failure.body(&self.request_id))))
+    }
+}
+
+/// One record.
+pub async fn get(
+    caller: Caller,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    accounts: web::Data<Accounts>,
+    queries: web::Data<RecordQueries>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::RecordsRead)?;
+    choose(&request, &["application/json"])?;
+    let mut params = params(&request);
+    let include_raw = read_include(&mut params);
+    let source = read_source(&mut params);
+    params.finish()?;
+    let (account, call_id) = path.into_inner();
+    let account = covered_account(&accounts, &principal, &account)?;
+    if source == Source::Vendor {
+        check_search(account)?;
+    }
+    let wanted = RecordsRequest {
+        accounts: vec![account.clone()],
+        query: RecordQuery { call_id: Some(call_id.clone()), ..RecordQuery::default() },
+        source,
+        include_raw,
+        full_numbers: principal.has(Scope::RecordsPii),
+        limit: 10,
+    };
+    let record = queries.get(&wanted, &call_id, &trace(&request)).await?;
+    Ok(HttpResponse::Ok().json(record))
+}
+
+#[derive(Serialize)]
+struct SummaryView<'a> {
+    account: &'a AccountId,
+    campaign_id: &'a str,
+    entries: Entries,
+    records: u64,
+    counts: Vec<outdial_store::SummaryCount>,
+    by_outcome: std::collections::BTreeMap<String, u64>,
+    by_round: std::collections::BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Entries {
+    uploaded: u64,
+    with_result: u64,
+    dialled: u64,
+    waiting: u64,
+}
+
+/// What came of a campaign so far.
+pub async fn summary(
+    caller: Caller,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    accounts: web::Data<Accounts>,
+    store: web::Data<dyn Store>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::RecordsRead)?;
+    choose(&request, &["application/json"])?;
+    no_params(&request)?;
+    let (account, campaign_id) = path.into_inner();
+    let account = covered_account(&accounts, &principal, &account)?;
+    let summary = CallRecords::summary(&**store, &account.id, &campaign_id).await?;
+    let mut by_outcome = std::collections::BTreeMap::new();
+    let mut by_round = std::collections::BTreeMap::new();
+    for count in &summary.counts {
+        *by_outcome.entry(count.outcome.to_string()).or_default() += count.records;
+        let round = count.round.map_or_else(|| "unknown".to_owned(), |round| round.to_string());
+        *by_round.entry(round).or_default() += count.records;
+    }
+    let entries = Entries {
+        uploaded: summary.entries_uploaded,
+        with_result: summary.entries_with_result,
+        dialled: summary.entries_dialled,
+        waiting: summary.entries_uploaded.saturating_sub(summary.entries_with_result),
+    };
+    Ok(HttpResponse::Ok().json(SummaryView {
+        account: &account.id,
+        campaign_id: &campaign_id,
+        entries,
+        records: summary.records,
+        counts: summary.counts,
+        by_outcome,
+        by_round,
+    }))
+}

@@ -1,0 +1,81 @@
+//! The routes of the API, in one table: what is served, and so what the contract has to say.
+
+use actix_web::{HttpRequest, HttpResponse, Route, web};
+
+use super::{accounts, docs, events, problem::Failure, quarantine, records, rosters};
+
+/// One route.
+struct Served {
+    method: &'static str,
+    pattern: &'static str,
+    route: fn() -> Route,
+}
+
+const fn get(pattern: &'static str, route: fn() -> Route) -> Served {
+    Served { method: "GET", pattern, route }
+}
+
+const fn post(pattern: &'static str, route: fn() -> Route) -> Served {
+    Served { method: "POST", pattern, route }
+}
+
+const fn delete(pattern: &'static str, route: fn() -> Route) -> Served {
+    Served { method: "DELETE", pattern, route }
+}
+
+/// Routes of one pattern stand together.
+#[rustfmt::skip]
+const SERVED: &[Served] = &[
+    get("/v1/accounts", || web::get().to(accounts::list)),
+    get("/v1/accounts/{account}", || web::get().to(accounts::get)),
+    post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(rosters::upload)),
+    get("/v1/accounts/{account}/campaigns/{campaign_id}/summary", || web::get().to(records::summary)),
+    get("/v1/rosters", || web::get().to(rosters::list)),
+    get("/v1/rosters/{id}", || web::get().to(rosters::get)),
+    get("/v1/call-records", || web::get().to(records::list)),
+    get("/v1/call-records/{account}/{call_id}", || web::get().to(records::get)),
+    get("/v1/events", || web::get().to(events::read)),
+    get("/v1/quarantine", || web::get().to(quarantine::list)),
+    get("/v1/quarantine/{id}", || web::get().to(quarantine::get)),
+    delete("/v1/quarantine/{id}", || web::delete().to(quarantine::delete)),
+    post("/v1/quarantine/{id}/replay", || web::post().to(quarantine::replay)),
+    get("/v1/openapi.yaml", || web::get().to(docs::openapi_yaml)),
+    get("/docs", || web::get().to(docs::page)),
+    get("/docs/docs.css", || web::get().to(docs::style)),
+    get("/docs/docs.js", || web::get().to(docs::script)),
+    get("/docs/openapi.json", || web::get().to(docs::openapi_json)),
+    get("/problems/{code}", || web::get().to(docs::problem_page)),
+];
+
+/// Method and pattern of every route that is served.
+pub fn served_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SERVED.iter().map(|served| (served.method, served.pattern))
+}
+
+/// Registers every route.
+pub fn configure(config: &mut web::ServiceConfig) {
+    for routes in SERVED.chunk_by(|a, b| a.pattern == b.pattern) {
+        let allowed: Vec<&str> = routes.iter().map(|served| served.method).collect();
+        let allow = allowed.join(", ");
+        let mut resource = web::resource(routes[0].pattern);
+        for served in routes {
+            resource = resource.route((served.route)());
+        }
+        let refuse = move || {
+            let allow = allow.clone();
+            async move {
+                let detail = format!("This path takes {allow}.");
+                Err::<HttpResponse, _>(Failure {
+                    allow: Some(allow),
+                    ..Failure::new("method-not-allowed", detail)
+                })
+            }
+        };
+        config.service(resource.default_service(web::to(refuse)));
+    }
+}
+
+/// The answer to a path that is none of them.
+pub async fn not_found(_: HttpRequest) -> Result<HttpResponse, Failure> {
+    Err(crate::api_error::ApiError::not_found().into())
+}
