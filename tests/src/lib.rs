@@ -1,1 +1,3 @@
-//! Whole-process tests live in this package.
+//! What the tests of this package share.
+
+pub mod repository;
