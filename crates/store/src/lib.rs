@@ -7,6 +7,7 @@ mod open;
 mod redis;
 mod roles;
 mod settings;
+mod spool;
 mod sqlite;
 
 pub use error::{StoreError, StoreErrorKind};

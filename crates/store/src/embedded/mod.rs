@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     StoreError,
-    sqlite::{FileLock, Worker, from_sqlite, open_writer},
+    sqlite::{AfterFailure, FileLock, Worker, from_sqlite, open_writer},
 };
 
 /// The embedded backend.
@@ -61,7 +61,7 @@ impl Embedded {
         let writer = open_writer(path, &schema::SCHEMA)?;
         let last = log::last_position(&writer).map_err(from_sqlite)?;
         let (tail, _) = watch::channel(last);
-        let worker = Worker::start(path, writer)?;
+        let worker = Worker::start(path, writer, AfterFailure::GoOn)?;
         let life_times = LifeTimes { start: clock.now(), since: Instant::now() };
         Ok(Self { worker, tail, clock, life_times, _lock: lock })
     }

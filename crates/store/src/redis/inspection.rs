@@ -20,8 +20,8 @@ impl Inspection {
     }
 
     /// How far an acknowledged append is safe, by what was found last.
-    pub(super) fn durability(&self) -> Durability {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Durability::Relaxed)
+    pub(super) fn durability(&self) -> Option<Durability> {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Admits a server that keeps what it acknowledges.

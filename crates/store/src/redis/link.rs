@@ -13,7 +13,7 @@ use super::{
     failure,
     inspection::{Health, Inspection},
 };
-use crate::StoreError;
+use crate::{StoreError, StoreErrorKind};
 
 /// How long after a failed attempt to connect callers are told of it without another one.
 const CONNECT_PAUSE: Duration = Duration::from_millis(200);
@@ -78,8 +78,13 @@ impl Link {
         Self { endpoint, response_timeout, inspection, state: Mutex::default() }
     }
 
-    /// The connection, a new one if there is none. A server whose settings would lose records gets none.
+    /// The connection, a new one if there is none. A server whose settings would lose records is as good as away.
     pub(super) async fn session(&self) -> Result<Session<'_>, StoreError> {
+        self.first_session().await.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error.detail))
+    }
+
+    /// The connection, where it makes a difference whether the server is away or would lose records (`Invalid`).
+    pub(super) async fn first_session(&self) -> Result<Session<'_>, StoreError> {
         let mut state = self.state.lock().await;
         if let Some(connection) = &state.connection {
             return Ok(Session { link: self, connection: connection.clone(), number: state.number });

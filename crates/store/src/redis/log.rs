@@ -76,7 +76,11 @@ impl EventLog for Redis {
         let losing = health.losing.map(|setting| format!("this Redis would lose records: {setting}"));
         StoreStatus {
             mode: if health.absent.is_some() { StoreMode::Down } else { StoreMode::Redis },
-            durability: if losing.is_some() { Durability::Relaxed } else { self.durability() },
+            durability: if losing.is_some() {
+                Durability::Relaxed
+            } else {
+                self.known_durability().unwrap_or(Durability::Relaxed)
+            },
             spooled: 0,
             problem: health.absent.or(losing),
         }

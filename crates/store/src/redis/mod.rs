@@ -22,7 +22,6 @@ use outdial_core::{Clock, ExposeSecret, Position};
 use redis::{ScriptInvocation, cmd};
 use tokio::sync::watch;
 
-pub(crate) use self::plan::Submission;
 use self::{
     endpoint::Endpoint,
     inspection::{Health, Inspection},
@@ -31,6 +30,7 @@ use self::{
     scripts::Scripts,
     tail::Follower,
 };
+pub(crate) use self::{log::APPEND_BUDGET, plan::Submission};
 use crate::{Durability, StoreError, StoreErrorKind, StoreSettings};
 
 /// Longest wait for an answer, but for appends, which have a budget of their own.
@@ -77,7 +77,7 @@ impl Redis {
         let link = |timeout| Link::new(Arc::clone(&endpoint), timeout, Arc::clone(&inspection));
         let (shared, writer) = (link(RESPONSE_TIMEOUT), link(APPEND_TIMEOUT));
         let keys = Keys::new(&settings.prefix);
-        let absence = match shared.session().await {
+        let absence = match shared.first_session().await {
             Ok(_) => None,
             Err(error) if error.kind == StoreErrorKind::Invalid => return Err(error),
             Err(error) => Some(error),
@@ -115,8 +115,8 @@ impl Redis {
         }
     }
 
-    /// How far an acknowledged append is safe.
-    pub(crate) fn durability(&self) -> Durability {
+    /// How far an append that Redis acknowledged is safe; `None` before it was reached.
+    pub(crate) fn known_durability(&self) -> Option<Durability> {
         self.inspection.durability()
     }
 

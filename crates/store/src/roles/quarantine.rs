@@ -22,7 +22,8 @@ pub struct QuarantineDraft {
     pub reason: QuarantineReason,
     /// The `Content-Type` of the body, for the replay.
     pub content_type: Option<String>,
-    /// The bytes: one record's slice, or a whole body.
+    /// The bytes: one record's slice, or a whole body. As JSON in base64.
+    #[serde(with = "base64_bytes")]
     pub raw: Bytes,
 }
 
@@ -42,6 +43,23 @@ impl QuarantineDraft {
         hash.update(&self.raw);
         let digest: String = hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
         format!("qua_{:012x}{digest}", self.received_at.millis().max(0))
+    }
+}
+
+mod base64_bytes {
+    use std::borrow::Cow;
+
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        STANDARD.decode(text.as_bytes()).map(Bytes::from).map_err(|_| D::Error::custom("not base64"))
     }
 }
 

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-pub(crate) use self::{lock::FileLock, worker::Worker};
+pub(crate) use self::{
+    lock::FileLock,
+    worker::{AfterFailure, Worker},
+};
 use crate::{StoreError, StoreErrorKind};
 
 /// What a file of ours holds.

@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -35,22 +36,56 @@ struct Finish {
 pub(crate) struct Worker {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    state: Arc<State>,
     path: PathBuf,
     readers: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
 }
 
+/// What happens after a commit failed in a way that leaves open what is on the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterFailure {
+    /// Later writes go on: SQLite writes what was not committed anew.
+    GoOn,
+    /// Nothing is written any more: there is another file to go to.
+    Close,
+}
+
+struct State {
+    after_failure: AfterFailure,
+    closed: AtomicBool,
+}
+
 impl Worker {
-    pub(crate) fn start(path: &Path, writer: Connection) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        path: &Path,
+        writer: Connection,
+        after_failure: AfterFailure,
+    ) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel(QUEUE_LIMIT);
-        let thread =
-            std::thread::Builder::new().name("store-writer".into()).spawn(move || run(&writer, &queue));
+        let state = Arc::new(State { after_failure, closed: AtomicBool::new(false) });
+        let seen = Arc::clone(&state);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || run(&writer, &queue, &seen));
         let thread = thread.map_err(|error| {
             StoreError::new(StoreErrorKind::Unavailable, format!("cannot start the store's thread: {error}"))
         })?;
         let readers = Arc::new(Mutex::new(Vec::with_capacity(READERS)));
         let permits = Arc::new(Semaphore::new(READERS));
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), path: path.to_owned(), readers, permits })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), state, path: path.to_owned(), readers, permits })
+    }
+
+    /// Ends writing: what was told to be written before this answers is in the file, and nothing comes after.
+    pub(crate) async fn close(&self) {
+        self.state.closed.store(true, Ordering::Release);
+        // Refused as all later ones, but only after those that were under way.
+        let _ = self.write(|_| Ok(())).await;
+    }
+
+    /// Whether nothing is written any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.closed.load(Ordering::Acquire)
     }
 
     /// Runs a write; it is on stable storage when this answers.
@@ -97,6 +132,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        // The writer is the last to close: only it can bring the log of writes into the file and remove it.
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
             // Writes that were taken are finished before the file is closed.
@@ -109,8 +146,16 @@ fn stopped() -> StoreError {
     StoreError::new(StoreErrorKind::OutcomeUnknown, "sqlite: the store was stopped")
 }
 
-fn run(connection: &Connection, queue: &Receiver<Job>) {
+fn closed() -> StoreError {
+    StoreError::new(StoreErrorKind::OutcomeUnknown, "sqlite: the file is closed")
+}
+
+fn run(connection: &Connection, queue: &Receiver<Job>, state: &State) {
     while let Ok(first) = queue.recv() {
+        if state.closed.load(Ordering::Acquire) {
+            (first(Err(closed())).tell)(Ok(()));
+            continue;
+        }
         let mut finished = Vec::new();
         let committed = match connection.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite) {
             Ok(()) => run_group(connection, first, queue, &mut finished),
@@ -121,6 +166,11 @@ fn run(connection: &Connection, queue: &Receiver<Job>) {
         };
         if committed.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
+        }
+        let is_open_question =
+            committed.as_ref().is_err_and(|error| error.kind == StoreErrorKind::OutcomeUnknown);
+        if is_open_question && state.after_failure == AfterFailure::Close {
+            state.closed.store(true, Ordering::Release);
         }
         for finish in finished {
             (finish.tell)(committed.clone());

@@ -1,10 +1,17 @@
 //! Where the suite gets its stores from.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use outdial_core::{ManualClock, SecretString, Timestamp};
-use outdial_store::{Store, StoreError, StoreMode, StoreSettings, open};
+use outdial_store::{Store, StoreError, StoreErrorKind, StoreMode, StoreSettings, open};
 use tempfile::TempDir;
 
 use crate::redis_server::RedisServer;
@@ -188,6 +195,76 @@ impl Backend for RedisBackend {
 
     async fn another_handle(&self) -> Option<Arc<dyn Store>> {
         Some(open(settings(&self.server.url(), &self.clock)).await.unwrap())
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn mode(&self) -> StoreMode {
+        StoreMode::Redis
+    }
+}
+
+/// Redis, with a spool in front.
+pub struct SpooledBackend {
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<ManualClock>,
+    server: RedisServer,
+    folder: TempDir,
+    others: AtomicUsize,
+}
+
+impl SpooledBackend {
+    pub async fn start() -> Self {
+        let clock = Arc::new(ManualClock::new(at(0)));
+        let (server, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+        let store = open_spooled(&server.url(), &clock, &folder.path().join("spool")).await.unwrap();
+        Self { store: Some(store), clock, server, folder, others: AtomicUsize::new(0) }
+    }
+}
+
+/// Opens Redis with a spool in a folder.
+pub async fn open_spooled(
+    url: &str,
+    clock: &Arc<ManualClock>,
+    folder: &Path,
+) -> Result<Arc<dyn Store>, StoreError> {
+    open(StoreSettings { spool_dir: Some(folder.to_owned()), ..settings(url, clock) }).await
+}
+
+/// Opens it again after it was dropped: what it was doing for the spool may take a moment to end.
+pub async fn reopen_spooled(url: &str, clock: &Arc<ManualClock>, folder: &Path) -> Arc<dyn Store> {
+    let mut store = None;
+    until("the spool is free", async || {
+        match open_spooled(url, clock, folder).await {
+            Ok(opened) => store = Some(opened),
+            Err(error) => assert_eq!(error.kind, StoreErrorKind::Locked, "{error}"),
+        }
+        store.is_some()
+    })
+    .await;
+    store.unwrap()
+}
+
+#[async_trait(?Send)]
+impl Backend for SpooledBackend {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(self.store.as_ref().unwrap())
+    }
+
+    async fn restart(&mut self) {
+        self.store = None;
+        self.server.kill();
+        self.server.run();
+        let folder = self.folder.path().join("spool");
+        self.store = Some(reopen_spooled(&self.server.url(), &self.clock, &folder).await);
+    }
+
+    async fn another_handle(&self) -> Option<Arc<dyn Store>> {
+        let number = self.others.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.path().join(format!("spool of another {number}"));
+        Some(open_spooled(&self.server.url(), &self.clock, &folder).await.unwrap())
     }
 
     fn clock(&self) -> &ManualClock {

@@ -13,6 +13,7 @@ mod proxy;
 mod redis_faults;
 mod redis_server;
 mod samples;
+mod spool;
 
 /// Instantiates every case of the suite for a backend.
 macro_rules! conforms {
@@ -99,4 +100,8 @@ mod cluster_conforms {
         records::pages_are_newest_first_over_all_accounts,
         summary::the_numbers_of_a_campaign,
     );
+}
+
+mod spooled_conforms {
+    crate::conforms!(crate::backend::SpooledBackend);
 }

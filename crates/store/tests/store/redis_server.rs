@@ -18,7 +18,8 @@ kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null"#;
 
 /// What every server of the tests is started with, unless a test says otherwise.
-const SETTINGS: &[&str] = &["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
+const SETTINGS: &[&str] =
+    &["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--repl-diskless-sync-delay", "0"];
 
 /// A Redis server, killed when dropped.
 pub struct RedisServer {

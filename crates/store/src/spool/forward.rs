@@ -1,0 +1,164 @@
+//! The roles besides the log, which know no spool: they answer as Redis does.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use outdial_core::{AccountId, CallRecord, RecordQuery, Timestamp};
+
+use super::Spooled;
+use crate::{
+    CallRecords, EntryRow, Kv, Lease, Leases, PageKey, Quarantine, QuarantineDraft, QuarantineFilter,
+    QuarantinedItem, RecordPage, RosterFilter, Rosters, StoreError, StoredRoster, Summary,
+};
+
+#[async_trait]
+impl CallRecords for Spooled {
+    async fn query(
+        &self,
+        accounts: &[AccountId],
+        query: &RecordQuery,
+        after: Option<PageKey>,
+        limit: usize,
+    ) -> Result<RecordPage, StoreError> {
+        self.redis.query(accounts, query, after, limit).await
+    }
+
+    async fn get(&self, account: &AccountId, call_id: &str) -> Result<Option<CallRecord>, StoreError> {
+        self.redis.get(account, call_id).await
+    }
+
+    async fn summary(&self, account: &AccountId, campaign_id: &str) -> Result<Summary, StoreError> {
+        self.redis.summary(account, campaign_id).await
+    }
+
+    async fn expire(&self, older_than: Timestamp) -> Result<u64, StoreError> {
+        self.redis.expire(older_than).await
+    }
+}
+
+#[async_trait]
+impl Rosters for Spooled {
+    async fn put_roster(&self, roster: &StoredRoster) -> Result<(), StoreError> {
+        self.redis.put_roster(roster).await
+    }
+
+    async fn put_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+        entries: Vec<EntryRow>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.redis.put_entries(account, campaign_id, roster_id, entries, now).await
+    }
+
+    async fn remove_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        self.redis.remove_entries(account, campaign_id, roster_id).await
+    }
+
+    async fn get_roster(&self, id: &str) -> Result<Option<StoredRoster>, StoreError> {
+        self.redis.get_roster(id).await
+    }
+
+    async fn list_rosters(
+        &self,
+        filter: &RosterFilter,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StoredRoster>, StoreError> {
+        self.redis.list_rosters(filter, before, limit).await
+    }
+
+    async fn get_entry(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        entry_id: &str,
+    ) -> Result<Option<EntryRow>, StoreError> {
+        self.redis.get_entry(account, campaign_id, entry_id).await
+    }
+
+    async fn expire_rosters(&self, older_than: Timestamp) -> Result<u64, StoreError> {
+        self.redis.expire_rosters(older_than).await
+    }
+}
+
+#[async_trait]
+impl Quarantine for Spooled {
+    async fn put_suspect(&self, draft: QuarantineDraft) -> Result<(), StoreError> {
+        self.redis.put_suspect(draft).await
+    }
+
+    async fn list_quarantined(
+        &self,
+        filter: &QuarantineFilter,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedItem>, StoreError> {
+        self.redis.list_quarantined(filter, before, limit).await
+    }
+
+    async fn get_quarantined(&self, id: &str) -> Result<Option<QuarantinedItem>, StoreError> {
+        self.redis.get_quarantined(id).await
+    }
+
+    async fn delete_quarantined(&self, id: &str) -> Result<bool, StoreError> {
+        self.redis.delete_quarantined(id).await
+    }
+
+    async fn expire_quarantined(&self, older_than: Timestamp) -> Result<u64, StoreError> {
+        self.redis.expire_quarantined(older_than).await
+    }
+}
+
+#[async_trait]
+impl Kv for Spooled {
+    async fn get_value(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.redis.get_value(key).await
+    }
+
+    async fn put_value(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
+        self.redis.put_value(key, value, ttl).await
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&Bytes>,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        self.redis.compare_and_set(key, expected, value, ttl).await
+    }
+
+    async fn delete_value(&self, key: &str) -> Result<bool, StoreError> {
+        self.redis.delete_value(key).await
+    }
+}
+
+#[async_trait]
+impl Leases for Spooled {
+    async fn acquire_lease(
+        &self,
+        name: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.redis.acquire_lease(name, owner, ttl).await
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<bool, StoreError> {
+        self.redis.renew_lease(lease, ttl).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.redis.release_lease(lease).await
+    }
+}
