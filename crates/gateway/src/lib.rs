@@ -23,3 +23,4 @@ mod vendors;
 
 pub use accounts::{Account, Accounts};
 pub use gateway::{Gateway, StartError};
+pub use outdial_core::{encode_path_segment, encode_query_value};

@@ -1,15 +1,19 @@
 //! What happens around every request of the API: its id, its headers, its metrics, its one error line.
 
 use std::{
+    fmt,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest,
+    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web,
 };
@@ -60,31 +64,65 @@ pub async fn around_api<B: MessageBody + 'static>(
     request.extensions_mut().insert(id.clone());
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let method = method_label(request.method().as_str());
-    let http_request = request.request().clone();
     let called = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     let response = match called {
         Ok(Ok(response)) => response.map_into_boxed_body(),
-        Ok(Err(error)) => ServiceResponse::new(http_request.clone(), error.error_response()),
+        // The request is gone with the handler, so the answer has to be whole by itself.
+        Ok(Err(error)) => {
+            let failure = Failure::from_status(error.as_response_error().status_code());
+            return Err(Lost { failure, id }.into());
+        }
         Err(_) => {
             if let Some(metrics) = &metrics {
                 metrics.panics.inc();
+                count(metrics, "api", "panicked", method, 500, started.elapsed());
             }
-            let failure = Failure::from_status(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR);
-            ServiceResponse::from_err(failure, http_request.clone())
+            tracing::error!(request_id = id.0, "api.panicked");
+            let failure = Failure::from_status(StatusCode::INTERNAL_SERVER_ERROR);
+            return Err(Lost { failure, id }.into());
         }
     };
-    let route = http_request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let mut response = as_problem(response, &id, &route);
-    let headers = response.headers_mut();
+    add_headers(response.headers_mut(), &id);
+    if let Some(metrics) = &metrics {
+        count(metrics, "api", &route, method, response.status().as_u16(), started.elapsed());
+    }
+    Ok(response)
+}
+
+/// What every answer says.
+fn add_headers(headers: &mut HeaderMap, id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(metrics) = &metrics {
-        count(metrics, "api", &route, method, response.status().as_u16(), started.elapsed());
+}
+
+/// A failure whose request is gone.
+#[derive(Debug)]
+struct Lost {
+    failure: Failure,
+    id: RequestId,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
     }
-    Ok(response)
+}
+
+impl ResponseError for Lost {
+    fn status_code(&self) -> StatusCode {
+        self.failure.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.failure.response(&self.id.0);
+        add_headers(response.headers_mut(), &self.id);
+        response
+    }
 }
 
 /// Gives every failure the form of a problem, and the failures that are ours a line in the log.

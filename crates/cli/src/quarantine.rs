@@ -1,0 +1,72 @@
+//! `quarantine`: list, show, replay, delete.
+
+use std::io::Write;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use reqwest::Method;
+
+use crate::{
+    api::{Api, query},
+    arguments::{GatewayOptions, QuarantineCommand},
+    failure::Failure,
+};
+
+/// Works on the quarantine.
+pub async fn run(command: QuarantineCommand) -> Result<(), Failure> {
+    match command {
+        QuarantineCommand::List { gateway, accounts } => list(&gateway, &accounts).await,
+        QuarantineCommand::Show { gateway, id } => show(&gateway, &id).await,
+        QuarantineCommand::Replay { gateway, id } => {
+            let api = Api::new(&gateway)?;
+            let request = api.request(Method::POST, &format!("{}/replay", path(&id)));
+            println!("{}", api.send(request).await?.text().await?);
+            Ok(())
+        }
+        QuarantineCommand::Delete { gateway, id } => {
+            let api = Api::new(&gateway)?;
+            api.send(api.request(Method::DELETE, &path(&id))).await?;
+            println!("{id} is deleted.");
+            Ok(())
+        }
+    }
+}
+
+fn path(id: &str) -> String {
+    format!("/v1/quarantine/{}", outdial_gateway::encode_path_segment(id))
+}
+
+async fn list(gateway: &GatewayOptions, accounts: &[String]) -> Result<(), Failure> {
+    let api = Api::new(gateway)?;
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut pairs: Vec<(&str, &str)> =
+            accounts.iter().map(|account| ("account", account.as_str())).collect();
+        pairs.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let page = api.get(&format!("/v1/quarantine{}", query(&pairs))).await?;
+        for item in page["data"].as_array().into_iter().flatten() {
+            let text = |name: &str| item[name].as_str().unwrap_or("-").to_owned();
+            let reason = &item["reason"];
+            println!(
+                "{}  {}  {:<12} {:>8} bytes  {}: {}",
+                text("id"),
+                text("received_at"),
+                text("account"),
+                item["bytes"],
+                reason["code"].as_str().unwrap_or("-"),
+                reason["detail"].as_str().unwrap_or("-"),
+            );
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn show(gateway: &GatewayOptions, id: &str) -> Result<(), Failure> {
+    let api = Api::new(gateway)?;
+    let item = api.get(&format!("{}?include=raw", path(id))).await?;
+    let raw = STANDARD.decode(item["raw"].as_str().unwrap_or_default()).map_err(Failure::new)?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(&raw).and_then(|()| out.flush()).map_err(Failure::new)
+}
