@@ -81,10 +81,17 @@ impl Gateway {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with_clock(config, Arc::new(SystemClock)).await
+    }
+
+    /// The same by another clock: leases, cursors and tokens end when it says so.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         for note in &config.notes {
             tracing::warn!(note, "config.note");
         }
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new()?);
         let store = outdial_store::open(config.store.settings(Arc::clone(&clock))).await?;
         let tasks = Tasks::new(tokio::runtime::Handle::current());
