@@ -48,7 +48,7 @@ fn may_use(user: &str, used: &str, kind: DependencyKind) -> bool {
         STORE => used == CORE,
         GATEWAY => used == CORE || used == STORE || is_adapter(used) || (in_tests && used == SIMULATOR),
         PROGRAM => used == GATEWAY || used == SIMULATOR,
-        TESTS => in_tests && !is_adapter(used),
+        TESTS => !is_adapter(used),
         _adapter => used == CORE,
     }
 }

@@ -1,0 +1,24 @@
+//! A gateway and nothing else, for tests that kill it: reads the configuration named on the command line, writes its
+//! addresses as one line of JSON, and stops on SIGTERM.
+
+use std::{error::Error, io::Write, path::Path};
+
+use outdial_gateway::{
+    Gateway,
+    config::{Config, ProcessEnvironment},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("the path of a configuration is missing")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let gateway = Gateway::start(Config::load(Path::new(&path), &ProcessEnvironment)?).await?;
+    let (api, push) = (gateway.api_address(), gateway.push_address());
+    let mut out = std::io::stdout();
+    writeln!(out, r#"{{"api":"{api}","push":"{push}","admin":"{}"}}"#, gateway.admin_address())?;
+    out.flush()?;
+    terminate.recv().await;
+    gateway.stop().await;
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! A gateway in a process of its own, which can be killed.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::{
+    client::Client,
+    setup::World,
+    tokens::{ALL_SCOPES, token},
+};
+
+/// A running child; it is killed when the value goes.
+pub struct GatewayProcess {
+    child: Child,
+    /// Where the API is.
+    pub api: SocketAddr,
+}
+
+impl GatewayProcess {
+    /// Starts the program at `path`, which is the binary `gateway_process` of this package, in a world.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(path: &str, world: &World) -> Self {
+        let config = world.path("outdial.toml");
+        std::fs::write(&config, world.toml()).unwrap();
+        let mut command = Command::new(path);
+        command.arg(&config).envs(world.variables()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addresses: Value = serde_json::from_str(&line).expect("the child tells its addresses");
+        Self { child, api: addresses["api"].as_str().unwrap().parse().unwrap() }
+    }
+
+    /// A caller with every scope for every account.
+    pub fn client(&self) -> Client {
+        Client::new(format!("http://{}", self.api), Some(token(ALL_SCOPES, &["*"])))
+    }
+
+    /// Ends it at once, as the kernel does when memory runs out.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for GatewayProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

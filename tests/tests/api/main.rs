@@ -1,0 +1,12 @@
+//! Whole gateways over real sockets, one binary: every answer is held to openapi.yaml by the client.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod public_keys;
+mod routes;
+mod tokens;
