@@ -8,5 +8,10 @@
 )]
 
 mod public_keys;
+mod roster_faults;
+mod roster_forms;
+mod roster_keys;
+mod roster_rules;
 mod routes;
 mod tokens;
+mod uploads;
