@@ -39,7 +39,7 @@ pub fn normalize(
     read_outcome(&mut fields, &mut record, was_dialled);
     read_times(&mut fields, &mut record);
     if !was_dialled {
-        let id = undialled_id(&record);
+        let id = undialled_id(&record, text);
         record = CallRecord { id: format!("{account}/{id}"), call_id: id, ..record };
     }
     record.raw = RawValue::from_string(text.to_owned()).ok();
@@ -101,14 +101,18 @@ fn read_time(fields: &mut FieldReader<'_>, name: &'static str) -> Option<Timesta
     moment
 }
 
-/// The id of a result without a call: the same entry, round and state give the same id, so that a repeat is a duplicate.
-fn undialled_id(record: &CallRecord) -> String {
+/// The id of a result without a call: the same entry, round and state give the same id, so that a repeat is a duplicate. A
+/// tenant may leave out the entry's id too (WellCloud contract 3); then only the very same text is the same result.
+fn undialled_id(record: &CallRecord, text: &str) -> String {
     let round = record.round.map(|round| round.to_string());
     let parts = [&record.campaign_id, &record.roster_entry_id, &round, &record.vendor_codes.outcome];
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.as_deref().unwrap_or_default());
         hash.update([0]);
+    }
+    if record.roster_entry_id.is_none() {
+        hash.update(text);
     }
     let hex: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     format!("nd-{hex}")

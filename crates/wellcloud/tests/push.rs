@@ -81,6 +81,15 @@ fn entries_never_dialled_get_an_id_that_repeats() {
 }
 
 #[test]
+fn results_without_call_and_entry_are_told_apart_by_all_they_say() {
+    let id = |fields: Value| one(fields).record.call_id;
+    let first = json!({"activityId": "a", "round": 1, "state": -5, "number": "13300000001"});
+    let other = json!({"activityId": "a", "round": 1, "state": -5, "number": "13300000002"});
+    assert_eq!(id(first.clone()), id(first.clone()));
+    assert_ne!(id(first), id(other));
+}
+
+#[test]
 fn times_come_in_seconds_or_milliseconds_and_zero_is_none() {
     let time = |value: Value| {
         let record = one(json!({"callId": "c", "startTime": value})).record;
