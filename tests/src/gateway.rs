@@ -14,7 +14,7 @@ use crate::{
     secrets::{ICSOC_PUSH_TOKEN, WELLCLOUD_PUSH_TOKEN},
     setup::{ICSOC, Setup, WELLCLOUD, World},
     tokens::{ALL_SCOPES, token},
-    waiting::soon,
+    waiting::{eventually, soon},
 };
 
 /// A clock that is ahead.
@@ -68,9 +68,16 @@ impl TestGateway {
     /// When it does not start.
     pub async fn start_later(world: Arc<World>, later: Duration) -> Self {
         logs::keep();
-        let ahead = i64::try_from(later.as_millis()).unwrap();
-        let gateway = Gateway::start_with_clock(world.config(), Arc::new(AheadClock(ahead))).await;
-        Self { gateway: gateway.unwrap_or_else(|error| panic!("{error}")), world }
+        let clock: Arc<dyn Clock> = Arc::new(AheadClock(i64::try_from(later.as_millis()).unwrap()));
+        // The threads of a gateway that was stopped before in this process may hold its store a moment longer.
+        let gateway = eventually("the gateway starts", async || {
+            match Gateway::start_with_clock(world.config(), Arc::clone(&clock)).await {
+                Ok(gateway) => Some(gateway),
+                Err(error) if error.to_string().contains("is locked by") => None,
+                Err(error) => panic!("{error}"),
+            }
+        });
+        Self { gateway: gateway.await, world }
     }
 
     /// Stops it as a signal would, and leaves its world.

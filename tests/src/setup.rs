@@ -1,6 +1,10 @@
 //! What a test starts with: both vendors, one account at each, a store, and a configuration that puts them together.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use outdial_gateway::config::{Config, FixedEnvironment};
 use outdial_simulator::{Simulator, SimulatorConfig};
@@ -82,6 +86,7 @@ pub struct World {
     /// Both vendors.
     pub vendors: Simulator,
     setup: Setup,
+    variables: Mutex<BTreeMap<String, String>>,
     directory: TempDir,
     redis: Option<RedisServer>,
 }
@@ -97,7 +102,8 @@ impl World {
             Backend::Sqlite => None,
             Backend::Redis => Some(RedisServer::start().await),
         };
-        Arc::new(Self { vendors, setup, directory: TempDir::new().unwrap(), redis })
+        let variables = Mutex::new(setup.variables.clone());
+        Arc::new(Self { vendors, setup, variables, directory: TempDir::new().unwrap(), redis })
     }
 
     /// A path in a directory that goes with the world.
@@ -110,13 +116,19 @@ impl World {
     /// # Panics
     /// When the gateway does not take it.
     pub fn config(&self) -> Config {
-        let environment = FixedEnvironment(self.setup.variables.clone());
+        let environment = FixedEnvironment(self.variables());
         Config::parse(&self.toml(), &environment).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The environment variables that go with [`World::toml`].
-    pub fn variables(&self) -> &BTreeMap<String, String> {
-        &self.setup.variables
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        self.variables.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes a setting for the gateways that start from now on; see [`Setup::set`].
+    pub fn set(&self, key: &str, value: &str) {
+        let mut variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        variables.insert(format!("OUTDIAL__{key}"), value.to_owned());
     }
 
     /// The configuration as text.

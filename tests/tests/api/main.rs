@@ -7,7 +7,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bodies;
+mod pages;
 mod public_keys;
+mod push_refusals;
+mod pushes;
+mod quarantine;
 mod roster_faults;
 mod roster_forms;
 mod roster_keys;

@@ -1,0 +1,163 @@
+//! What could not be read: kept whole, listed, read, taken once more, removed.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use encoding_rs::GBK;
+use outdial_tests::{
+    gateway::TestGateway,
+    on_every_store,
+    setup::{Backend, ICSOC, Setup, WELLCLOUD},
+    tokens::ALL_SCOPES,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    bodies::{call, envelope, result, results},
+    pages::{quarantined, record_events, stored, walk},
+};
+
+on_every_store!(one_bad_record_costs_none_of_its_neighbours, items_are_listed_read_replayed_and_removed);
+
+/// The bytes behind a member `raw`.
+pub fn decode(raw: &Value) -> Vec<u8> {
+    STANDARD.decode(raw.as_str().unwrap()).unwrap()
+}
+
+/// A push of so many results with something else in the middle.
+fn with_broken(count: usize, broken: &str) -> String {
+    let mut parts: Vec<String> = (0..count).map(|index| result(index).to_string()).collect();
+    parts.insert(count / 2, broken.to_owned());
+    format!("[{}]", parts.join(","))
+}
+
+async fn one_bad_record_costs_none_of_its_neighbours(store: Backend) {
+    let gateway = TestGateway::start(Setup::new(store)).await;
+    let reply = gateway.push(WELLCLOUD, with_broken(999, r#""not a record""#)).await;
+    assert_eq!(reply.body, json!({ "code": 0, "stored": 999, "duplicate": 0, "quarantined": 1 }));
+    assert_eq!((stored(&gateway).await.len(), record_events(&gateway).await.len()), (999, 999));
+    let items = quarantined(&gateway).await;
+    assert_eq!(items.len(), 1);
+    let item = gateway
+        .client()
+        .read(&format!("/v1/quarantine/{}?include=raw", items[0]["id"].as_str().unwrap()))
+        .await;
+    assert_eq!((decode(&item["raw"]), &item["bytes"]), (br#""not a record""#.to_vec(), &json!(14)));
+    assert_eq!((&item["account"], &item["reason"]["code"]), (&json!(WELLCLOUD), &json!("not_an_object")));
+
+    // More than the vendor's thousand are taken too.
+    let reply = gateway.push(WELLCLOUD, results(1_001)).await;
+    assert_eq!(reply.body, json!({ "code": 0, "stored": 2, "duplicate": 999, "quarantined": 0 }));
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn whatever_wellcloud_sends_is_answered_200_and_kept() {
+    let gateway = TestGateway::start(Setup::new(Backend::Sqlite)).await;
+    let deep = format!(r#"[{{"callId":"deep","x":{}1{}}}]"#, "[".repeat(100_000), "]".repeat(100_000));
+    for (body, stored, quarantined) in [
+        ("[]", 0, 0),
+        ("[null,1,\"x\",[]]", 0, 4),
+        ("{}", 1, 0),
+        ("null", 0, 1),
+        ("", 0, 1),
+        ("not json", 0, 1),
+        ("[1,2", 0, 1),
+        ("[] trailing", 0, 1),
+        (deep.as_str(), 0, 1),
+    ] {
+        let reply = gateway.push(WELLCLOUD, body.to_owned()).await;
+        let shown: String = body.chars().take(40).collect();
+        assert_eq!(reply.status, 200, "{shown}");
+        assert_eq!(
+            (&reply.body["stored"], &reply.body["quarantined"]),
+            (&json!(stored), &json!(quarantined)),
+            "{shown}"
+        );
+    }
+    let single = gateway.push(WELLCLOUD, result(1).to_string()).await;
+    assert_eq!(single.body["stored"], 1, "one object instead of an array is one result");
+    let mut named = result(2);
+    named["failMsg"] = json!("线路异常");
+    let gbk = GBK.encode(&json!([named]).to_string()).0.into_owned();
+    assert_eq!(gateway.push(WELLCLOUD, gbk).await.body["stored"], 1, "GBK is read");
+    let record = gateway.client().read("/v1/call-records/wc-1/call-00002").await;
+    assert_eq!(record["vendor_codes"]["message"], "线路异常");
+    let bom = format!("\u{feff}{}", json!([result(3)]));
+    assert_eq!(gateway.push(WELLCLOUD, bom).await.body["stored"], 1, "and so is a byte order mark");
+    let surrogate = with_broken(10, r#"{"callId":"x","id":"e-1","state":0,"failMsg":"\ud800"}"#);
+    let reply = gateway.push(WELLCLOUD, surrogate).await.body;
+    assert_eq!(sum(&reply), 11, "{reply}");
+    gateway.finish().await;
+}
+
+fn sum(reply: &Value) -> u64 {
+    ["stored", "duplicate", "quarantined"].iter().map(|name| reply[name].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn authentic_pushes_of_icsoc_that_cannot_be_read_are_kept() {
+    let gateway = TestGateway::start(Setup::new(Backend::Sqlite)).await;
+    for (kind, data) in [
+        ("3", call("1")),
+        ("\"1\"", "[]".to_owned()),
+        ("1", "null".to_owned()),
+        ("1", "\"bm90IGpzb24=\"".to_owned()),
+    ] {
+        let body = match data.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+            // What is signed of encrypted data is the text without its quotes.
+            Some(text) => envelope(kind, &data).replace(
+                &crate::bodies::sign(&data, outdial_tests::secrets::PUSH_SECRET),
+                &crate::bodies::sign(text, outdial_tests::secrets::PUSH_SECRET),
+            ),
+            None => envelope(kind, &data),
+        };
+        let reply = gateway.push(ICSOC, body.clone()).await;
+        assert_eq!((reply.status, &reply.body["code"]), (200, &json!(0)), "{body}");
+    }
+    let items = quarantined(&gateway).await;
+    assert_eq!(items.len(), 4, "{items:?}");
+    assert_eq!(items[3]["reason"]["code"], "unknown_type");
+    let asked = gateway.push(ICSOC, envelope("2", r#"{"called":"13300004321"}"#)).await;
+    assert_eq!(
+        asked.body,
+        json!({ "code": 0, "message": "", "data": { "reject": [] } }),
+        "no call is forbidden"
+    );
+    assert_eq!(stored(&gateway).await, Vec::<Value>::new());
+    gateway.finish().await;
+}
+
+async fn items_are_listed_read_replayed_and_removed(store: Backend) {
+    let gateway = TestGateway::start(Setup::new(store)).await;
+    let client = gateway.client();
+    gateway.push(WELLCLOUD, "[1,2,3]").await;
+    gateway.push(ICSOC, envelope("9", &call("1"))).await;
+    gateway.push(WELLCLOUD, "not json").await;
+    let all = quarantined(&gateway).await;
+    assert_eq!(all.len(), 5);
+    assert_eq!(all[0]["reason"]["code"], "not_json", "newest first");
+    assert_eq!(walk(&client, "/v1/quarantine", "?limit=2").await, all);
+    let of = async |query: &str| walk(&client, "/v1/quarantine", query).await.len();
+    assert_eq!((of("?account=ic-1").await, of("?reason=not_an_object").await), (1, 3));
+    assert_eq!((of("?account=wc-1&reason=unknown_type").await, of("?reason=nothing").await), (0, 0));
+
+    let path = format!("/v1/quarantine/{}", all[0]["id"].as_str().unwrap());
+    assert_eq!(client.read(&path).await, all[0]);
+    assert_eq!(decode(&client.read(&format!("{path}?include=raw")).await["raw"]), b"not json");
+    let stranger = gateway.client_with(ALL_SCOPES, &[ICSOC]);
+    stranger.get(&path).send().await.expect_problem(404, "not-found");
+    stranger.call("DELETE", &path).send().await.expect_problem(404, "not-found");
+    stranger.call("POST", &format!("{path}/replay")).send().await.expect_problem(404, "not-found");
+    assert_eq!(walk(&stranger, "/v1/quarantine", "").await.len(), 1);
+
+    let replayed = client.call("POST", &format!("{path}/replay")).send().await.expect(200);
+    assert_eq!((&replayed["quarantined"], &replayed["removed"]), (&json!(1), &json!(false)));
+    assert_eq!(quarantined(&gateway).await, all, "what is still unreadable stays as it was");
+    let gateway = gateway.restart().await;
+    let client = gateway.client();
+    let removed = client.call("DELETE", &path).send().await;
+    assert_eq!((removed.status.as_u16(), removed.body.as_slice()), (204, &b""[..]));
+    client.get(&path).send().await.expect_problem(404, "not-found");
+    client.call("DELETE", &path).send().await.expect_problem(404, "not-found");
+    assert_eq!(quarantined(&gateway).await, all[1..]);
+    gateway.finish().await;
+}
