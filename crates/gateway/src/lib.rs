@@ -15,7 +15,7 @@ pub mod http;
 mod params;
 mod push;
 mod query;
-mod rosters;
+pub mod rosters;
 mod tasks;
 pub mod telemetry;
 mod upstream;

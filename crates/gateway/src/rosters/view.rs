@@ -10,6 +10,7 @@ use crate::accounts::Account;
 
 /// A roster as it is answered; openapi.yaml describes each field.
 #[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "openapi.yaml describes each field under Roster")]
 pub struct RosterView {
     pub id: Option<String>,
     pub account: AccountId,
