@@ -53,6 +53,7 @@ pub async fn list(
     // The first page is read before the head of a stream is sent, so that a failure still has a status.
     let first = queries.page(&wanted, &mut walk, &trace).await?;
     if form != FORMS[0] {
+        let include_raw = wanted.include_raw;
         let stream = RecordStream {
             queries: queries.into_inner(),
             wanted,
@@ -60,7 +61,7 @@ pub async fn list(
             trace,
             request_id: RequestId::get(&request),
             next: Some(first),
-            csv: (form == FORMS[2]).then(CsvWriter::default),
+            csv: (form == FORMS[2]).then(|| CsvWriter::new(include_raw)),
             header_sent: false,
         };
         return Ok(HttpResponse::Ok().content_type(form).streaming(stream.into_chunks()));

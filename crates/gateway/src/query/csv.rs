@@ -3,8 +3,8 @@
 use csv_core::{WriteResult, Writer};
 use outdial_core::CallRecord;
 
-/// The columns, in order.
-const COLUMNS: [&str; 41] = [
+/// The columns, in order; behind them comes `raw` where it is wanted.
+const COLUMNS: [&str; 40] = [
     "id",
     "account",
     "vendor",
@@ -16,12 +16,12 @@ const COLUMNS: [&str; 41] = [
     "round",
     "caller",
     "called",
-    "called_area_code",
-    "called_region",
+    "called_region.area_code",
+    "called_region.name",
     "called_line_type",
     "called_carrier",
-    "agent_id",
-    "agent_extension",
+    "agent.id",
+    "agent.extension",
     "disposition",
     "outcome",
     "ended_by",
@@ -30,44 +30,46 @@ const COLUMNS: [&str; 41] = [
     "answered_at",
     "bridged_at",
     "ended_at",
-    "agent_started_at",
-    "agent_ringing_at",
-    "agent_answered_at",
-    "agent_ended_at",
+    "agent_leg.started_at",
+    "agent_leg.ringing_at",
+    "agent_leg.answered_at",
+    "agent_leg.ended_at",
     "answered_seconds",
     "talk_seconds",
     "total_seconds",
     "recording_url",
     "user_data",
-    "vendor_outcome",
-    "vendor_message",
-    "vendor_ended_by",
+    "vendor_codes.outcome",
+    "vendor_codes.message",
+    "vendor_codes.ended_by",
     "received_via",
     "received_at",
     "revision",
-    "raw",
 ];
 
 /// Writes records as lines.
 pub struct CsvWriter {
     writer: Writer,
-}
-
-impl Default for CsvWriter {
-    fn default() -> Self {
-        Self { writer: Writer::new() }
-    }
+    include_raw: bool,
 }
 
 impl CsvWriter {
+    /// A writer of rows with or without the vendor's own JSON.
+    pub fn new(include_raw: bool) -> Self {
+        Self { writer: Writer::new(), include_raw }
+    }
+
     /// The header row.
     pub fn header(&mut self) -> Vec<u8> {
-        self.line(COLUMNS.iter().map(|name| (*name).to_owned()))
+        let raw = self.include_raw.then_some("raw");
+        self.line(COLUMNS.into_iter().chain(raw).map(str::to_owned))
     }
 
     /// A record's row.
     pub fn row(&mut self, record: &CallRecord) -> Vec<u8> {
-        self.line(fields(record).into_iter().map(neutralize))
+        let raw = record.raw.as_ref().map(|raw| raw.get().to_owned()).unwrap_or_default();
+        let raw = self.include_raw.then_some(raw);
+        self.line(fields(record).into_iter().chain(raw).map(neutralize))
     }
 
     fn line(&mut self, fields: impl Iterator<Item = String>) -> Vec<u8> {
@@ -155,7 +157,6 @@ fn fields(record: &CallRecord) -> Vec<String> {
         record.received_via.to_string(),
         record.received_at.to_string(),
         record.revision.to_string(),
-        record.raw.as_ref().map(|raw| raw.get().to_owned()).unwrap_or_default(),
     ]
 }
 
@@ -171,12 +172,14 @@ mod tests {
         let mut record =
             CallRecord::new(account, VendorId::new("icsoc"), "68".into(), ReceivedVia::Push, now);
         record.vendor_codes.message = Some("=HYPERLINK(\"x\"),a".into());
-        let mut writer = CsvWriter::default();
+        let mut writer = CsvWriter::new(false);
         let header = String::from_utf8(writer.header()).unwrap();
         let row = String::from_utf8(writer.row(&record)).unwrap();
         assert_eq!(header.trim_end().split(',').count(), COLUMNS.len());
         assert!(row.starts_with("ic-1/68,ic-1,icsoc,68,,"));
         assert!(row.contains(",\"'=HYPERLINK(\"\"x\"\"),a\","), "{row}");
         assert_eq!(fields(&record).len(), COLUMNS.len());
+        let mut writer = CsvWriter::new(true);
+        assert!(writer.header().ends_with(b",revision,raw\n") && writer.row(&record).ends_with(b",1,\n"));
     }
 }
