@@ -32,8 +32,8 @@ const ALL: [&str; 8] = [
     PUSH_SECRET,
 ];
 
-/// How the numbers begin that the tests upload; the simulator's calls go to the second.
-const NUMBER_PREFIXES: [&str; 2] = ["13977", "1330000"];
+/// How the numbers begin that the tests upload; the simulator's calls go to the second and come from the third.
+const NUMBER_PREFIXES: [&str; 3] = ["13977", "1330000", "0100000"];
 /// Digits of a number.
 const NUMBER_LENGTH: usize = 11;
 

@@ -13,6 +13,8 @@ mod public_keys;
 mod push_refusals;
 mod pushes;
 mod quarantine;
+mod records_of_store;
+mod records_of_vendor;
 mod roster_faults;
 mod roster_forms;
 mod roster_keys;
