@@ -68,15 +68,15 @@ mod tests {
         let refused = limiter.turn(Instant::now() + Duration::from_millis(5)).await.unwrap_err();
         assert_eq!(refused.class, ErrorClass::RateLimited);
         drop(held);
-        limiter.turn(Instant::now() + Duration::from_secs(5)).await.unwrap();
+        drop(limiter.turn(Instant::now() + Duration::from_secs(5)).await.unwrap());
     }
 
     #[tokio::test]
     async fn the_rate_holds_calls_back() {
         let limiter = Limiter::new(&limits(2.0, 10));
         let soon = || Instant::now() + Duration::from_millis(50);
-        limiter.turn(soon()).await.unwrap();
-        limiter.turn(soon()).await.unwrap();
+        drop(limiter.turn(soon()).await.unwrap());
+        drop(limiter.turn(soon()).await.unwrap());
         assert_eq!(limiter.turn(soon()).await.unwrap_err().class, ErrorClass::RateLimited);
     }
 }
