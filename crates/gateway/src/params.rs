@@ -6,8 +6,12 @@ use outdial_core::{AccountId, Timestamp};
 
 use crate::api_error::{ApiError, Place};
 
-/// Longest value of a parameter, in bytes.
-const VALUE_LIMIT: usize = 1_024;
+/// Longest value of a parameter, in bytes: as long as an entry id may be.
+const VALUE_LIMIT: usize = 4_096;
+/// Longest id of a campaign, a task or a call, in characters.
+pub const ID_LIMIT: usize = 128;
+/// Longest number, in characters.
+pub const NUMBER_LIMIT: usize = 64;
 /// Most parameters of a query.
 const COUNT_LIMIT: usize = 64;
 
@@ -66,6 +70,14 @@ impl Params {
             return None;
         }
         values.pop()
+    }
+
+    /// The value of a parameter that has at most `limit` characters.
+    pub fn short_text(&mut self, name: &str, limit: usize) -> Option<String> {
+        let is_short = |text: &str| text.chars().count() <= limit;
+        self.parsed(name, &format!("at most {limit} characters long"), |text| {
+            is_short(text).then(|| text.to_owned())
+        })
     }
 
     /// The value of a parameter, read. `wanted` completes "The value is not …".

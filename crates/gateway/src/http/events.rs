@@ -17,6 +17,7 @@ use crate::{
     api_error::{ApiError, Place},
     auth::Scope,
     events::{EventFilter, EventStreams, Frames, Start, read_page},
+    params::ID_LIMIT,
     query::covered_accounts,
 };
 
@@ -44,7 +45,7 @@ pub async fn read(
         );
     }
     let wanted = params.accounts("account");
-    let campaign_id = params.text("campaign_id");
+    let campaign_id = params.short_text("campaign_id", ID_LIMIT);
     let limit = params.limit();
     params.finish()?;
     let last_event_id = last_event_id(&request)?;

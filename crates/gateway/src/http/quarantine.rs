@@ -70,7 +70,8 @@ pub async fn list(
     let mut params = params(&request);
     let wanted = params.accounts("account");
     let reason = params.parsed("reason", "the code of a reason", |text| {
-        (text.len() <= REASON_LIMIT).then(|| text.to_owned())
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (text.len() <= REASON_LIMIT && text.bytes().all(plain)).then(|| text.to_owned())
     });
     let cursor = params.text("cursor");
     let limit = params.limit();

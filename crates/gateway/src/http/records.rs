@@ -4,7 +4,7 @@ use std::io;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use outdial_core::{AccountId, CallRecord, RecordQuery};
+use outdial_core::{AccountId, CallRecord, Error, ErrorClass, RecordQuery};
 use outdial_store::{CallRecords, Store};
 use serde::Serialize;
 
@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
+    api_error::ApiError,
     auth::Scope,
+    params::ID_LIMIT,
     query::{
         CsvWriter, Cursors, PageWarning, RecordQueries, RecordsPage, RecordsRequest, Source, Walk,
         check_search, covered_account, read_include, read_source,
@@ -193,6 +195,10 @@ pub async fn summary(
     no_params(&request)?;
     let (account, campaign_id) = path.into_inner();
     let account = covered_account(&accounts, &principal, &account)?;
+    if campaign_id.chars().count() > ID_LIMIT {
+        let message = format!("A campaign id has at most {ID_LIMIT} characters.");
+        return Err(ApiError::from(Error::new(ErrorClass::InvalidInput, "invalid-parameter", message)).into());
+    }
     let summary = CallRecords::summary(&**store, &account.id, &campaign_id).await?;
     let mut by_outcome = std::collections::BTreeMap::new();
     let mut by_round = std::collections::BTreeMap::new();

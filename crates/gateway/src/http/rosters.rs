@@ -19,7 +19,7 @@ use crate::{
     api_error::{ApiError, Place},
     auth::{Principal, Scope},
     config::{HttpConfig, RosterConfig},
-    params::Params,
+    params::{ID_LIMIT, Params},
     query::{Cursors, covered_account, covered_accounts},
     rosters::{
         Begin, Claim, Idempotency, Intake, OnDuplicate, OnInvalid, Options, Prepared, RosterUploads,
@@ -269,7 +269,7 @@ pub async fn list(
     choose(&request, &["application/json"])?;
     let mut params = params(&request);
     let wanted = params.accounts("account");
-    let campaign_id = params.text("campaign_id");
+    let campaign_id = params.short_text("campaign_id", ID_LIMIT);
     let status = params.parsed("status", "sending, accepted, partial, failed or unknown", read_status);
     let cursor = params.text("cursor");
     let limit = params.limit();

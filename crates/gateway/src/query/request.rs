@@ -10,7 +10,7 @@ use crate::{
     accounts::{Account, Accounts},
     api_error::ApiError,
     auth::{Principal, Scope},
-    params::Params,
+    params::{ID_LIMIT, NUMBER_LIMIT, Params},
 };
 
 /// Where records are read.
@@ -108,11 +108,11 @@ pub fn check_search(account: &Account) -> Result<(), ApiError> {
 
 fn read_filters(params: &mut Params) -> RecordQuery {
     let query = RecordQuery {
-        campaign_id: params.text("campaign_id"),
-        task_id: params.text("task_id"),
-        call_id: params.text("call_id"),
-        caller: params.text("caller"),
-        called: params.text("called"),
+        campaign_id: params.short_text("campaign_id", ID_LIMIT),
+        task_id: params.short_text("task_id", ID_LIMIT),
+        call_id: params.short_text("call_id", ID_LIMIT),
+        caller: params.short_text("caller", NUMBER_LIMIT),
+        called: params.short_text("called", NUMBER_LIMIT),
         roster_entry_id: params.text("roster_entry_id"),
         outcome: params.word("outcome", Outcome::WORDS),
         disposition: params.word("disposition", Disposition::WORDS),
