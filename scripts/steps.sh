@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Runs steps one after the other, all of them whatever becomes of each, and says at the end how they went. To be sourced.
 
 steps_table=()
