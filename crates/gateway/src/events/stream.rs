@@ -111,9 +111,10 @@ struct Gone;
 
 impl Follower {
     async fn run(self, start: Start) -> Result<(), Gone> {
-        self.send("retry: 3000\n\n".to_owned()).await?;
         let mut tail = self.store.tail();
         let mut position = self.begin(start).await?;
+        // Who has read this misses nothing that comes from now on.
+        self.send("retry: 3000\n\n".to_owned()).await?;
         let mut last_sent = Instant::now();
         loop {
             tail.mark_unchanged();

@@ -48,7 +48,6 @@ pub async fn read(
     let campaign_id = params.short_text("campaign_id", ID_LIMIT);
     let limit = params.limit();
     params.finish()?;
-    let last_event_id = last_event_id(&request)?;
     let covered = covered_accounts(&accounts, &principal, &wanted)?;
     let filter = EventFilter {
         accounts: covered.iter().map(|account| account.id.clone()).collect(),
@@ -60,7 +59,7 @@ pub async fn read(
         let page = read_page(&**store, &filter, after.unwrap_or_default(), limit).await?;
         return Ok(HttpResponse::Ok().json(page));
     }
-    let start = last_event_id.or(after).map_or(Start::Now, Start::After);
+    let start = last_event_id(&request)?.or(after).map_or(Start::Now, Start::After);
     let frames = streams.open(filter, start).ok_or_else(too_many)?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
