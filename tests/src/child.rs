@@ -12,6 +12,7 @@ use crate::{
     client::Client,
     setup::World,
     tokens::{ALL_SCOPES, token},
+    waiting::eventually,
 };
 
 /// A running child; it is killed when the value goes.
@@ -41,6 +42,17 @@ impl GatewayProcess {
     /// A caller with every scope for every account.
     pub fn client(&self) -> Client {
         Client::new(format!("http://{}", self.api), Some(token(ALL_SCOPES, &["*"])))
+    }
+
+    /// Asks it to stop, as Kubernetes does, and waits. Answers whether it ended well.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub async fn terminate(mut self) -> bool {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let ended = eventually("the child ends", async || self.child.try_wait().unwrap()).await;
+        ended.success()
     }
 
     /// Ends it at once, as the kernel does when memory runs out.

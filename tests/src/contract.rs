@@ -99,7 +99,9 @@ impl Exchange<'_> {
             Err(fault) => found.push(fault),
         }
         if self.content_type() == PROBLEM {
-            self.check_problem(&mut found);
+            if !self.is_stream {
+                self.check_problem(&mut found);
+            }
         } else if self.status.is_client_error() || self.status.is_server_error() {
             found.push(format!("{} is no problem but {:?}", self.status, self.content_type()));
         }
@@ -179,7 +181,7 @@ impl Exchange<'_> {
                 Err(error) => found.push(format!("the body is no JSON: {error}")),
             }
         }
-        if content_type == PROBLEM {
+        if content_type == PROBLEM && !self.is_stream {
             let body: Value = serde_json::from_slice(self.body).unwrap_or_default();
             let codes = response["x-problem-codes"].as_array().cloned().unwrap_or_default();
             if !codes.contains(&body["code"]) {

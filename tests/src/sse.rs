@@ -32,6 +32,19 @@ impl EventStream {
         Self { response, bytes: Vec::new() }
     }
 
+    /// Waits until the stream has begun: it misses nothing that comes after that.
+    ///
+    /// # Panics
+    /// When it does not begin.
+    pub async fn begun(mut self) -> Self {
+        const SIGN: &[u8] = b"retry: 3000\n\n";
+        while !self.bytes.windows(SIGN.len()).any(|bytes| bytes == SIGN) {
+            let chunk = soon("the begin of the stream", self.response.chunk()).await.unwrap();
+            self.bytes.extend_from_slice(&chunk.expect("the stream begins"));
+        }
+        self
+    }
+
     /// The next event; `None` at the end of the stream. Comments and `retry` are passed over.
     ///
     /// # Panics

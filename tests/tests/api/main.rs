@@ -8,6 +8,7 @@
 )]
 
 mod bodies;
+mod events;
 mod pages;
 mod public_keys;
 mod push_refusals;
@@ -20,5 +21,6 @@ mod roster_forms;
 mod roster_keys;
 mod roster_rules;
 mod routes;
+mod stopping;
 mod tokens;
 mod uploads;

@@ -1,5 +1,7 @@
 //! What becomes of a roster when the vendor fails: whatever happens, no one is called twice.
 
+use std::time::Duration;
+
 use outdial_simulator::{Faults, Vendor};
 use outdial_tests::{
     gateway::TestGateway,
@@ -63,14 +65,25 @@ async fn a_token_that_is_taken_no_longer_is_renewed_once() {
     upload(&client, "", CSV, csv(2)).await.expect(201);
     assert_eq!(gateway.control().stats().wellcloud.token_fetches, 2);
     assert!(only_upload(&gateway).taken, "a refused token means that nothing was taken");
-    gateway.control().expire_tokens();
-    upload(&client, "", CSV, csv(2)).await.expect(201);
-    assert_eq!(gateway.control().stats().wellcloud.token_fetches, 3);
+    gateway.finish().await;
 
+    let gateway = start().await;
+    let client = gateway.client();
     gateway.control().set_faults(Faults { status: Some(401), ..faults() });
-    let problem = upload(&client, "", CSV, csv(2)).await.expect_problem(502, "upstream-auth");
-    assert_kept(&gateway, &problem, "failed").await;
-    assert_eq!(gateway.control().stats().wellcloud.token_fetches, 4, "one more try, and no more");
+    for fetches in [2, 2, 2] {
+        let problem = upload(&client, "", CSV, csv(2)).await.expect_problem(502, "upstream-auth");
+        assert_kept(&gateway, &problem, "failed").await;
+        let stats = gateway.control().stats().wellcloud;
+        assert_eq!(stats.token_fetches, fetches, "who refuses fresh tokens is not asked for more at once");
+    }
+    // Tokens that expire early are renewed; the next one in a row has to wait, but not for ever.
+    gateway.control().set_faults(Faults::default());
+    upload(&client, "", CSV, csv(2)).await.expect(201);
+    gateway.control().expire_tokens();
+    upload(&client, "", CSV, csv(2)).await.expect_problem(502, "upstream-auth");
+    let gateway = TestGateway::start_later(gateway.stop().await, Duration::from_secs(60)).await;
+    upload(&gateway.client(), "", CSV, csv(2)).await.expect(201);
+    assert_eq!(gateway.control().stats().wellcloud.token_fetches, 3);
     gateway.finish().await;
 }
 
