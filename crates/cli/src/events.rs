@@ -8,6 +8,7 @@ use crate::{
     api::{Api, query},
     arguments::TailOptions,
     failure::Failure,
+    output,
 };
 
 /// How long to wait before a broken stream is opened again.
@@ -32,7 +33,7 @@ pub async fn run(options: &TailOptions) -> Result<(), Failure> {
         match api.send(request).await {
             Ok(response) => {
                 connected = true;
-                if follower.follow(response).await {
+                if follower.follow(response).await? {
                     return Ok(());
                 }
             }
@@ -51,38 +52,38 @@ struct Follower {
 
 impl Follower {
     /// Prints events until the stream breaks. Answers whether as many were printed as were wanted.
-    async fn follow(&mut self, mut response: reqwest::Response) -> bool {
+    async fn follow(&mut self, mut response: reqwest::Response) -> Result<bool, Failure> {
         let mut pending = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
             pending.extend_from_slice(&chunk);
             while let Some(end) = pending.windows(2).position(|pair| pair == b"\n\n") {
                 let frame: Vec<u8> = pending.drain(..end + 2).collect();
-                if self.take(&String::from_utf8_lossy(&frame)) {
-                    return true;
+                if self.take(&String::from_utf8_lossy(&frame))? {
+                    return Ok(true);
                 }
             }
         }
-        false
+        Ok(false)
     }
 
-    fn take(&mut self, frame: &str) -> bool {
+    fn take(&mut self, frame: &str) -> Result<bool, Failure> {
         let field = |name: &str| {
             frame.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
         };
         let (id, name, data) = (field("id"), field("event"), field("data"));
-        let Some(data) = data else { return false };
+        let Some(data) = data else { return Ok(false) };
         match id {
             Some(id) => self.last_id = Some(id),
             None => {
                 eprintln!("{}: {data}", name.unwrap_or_default());
-                return false;
+                return Ok(false);
             }
         }
-        println!("{data}");
+        output::line(data)?;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(1);
-            return *left == 0;
+            return Ok(*left == 0);
         }
-        false
+        Ok(false)
     }
 }

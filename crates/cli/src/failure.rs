@@ -14,6 +14,8 @@ pub enum Failure {
     Configuration(String),
     /// Something else.
     Other(String),
+    /// Nobody reads standard output any more; that is no failure of ours.
+    ReaderGone,
 }
 
 impl Failure {
@@ -27,6 +29,7 @@ impl Failure {
         match self {
             Self::Configuration(_) => CONFIGURATION,
             Self::Other(_) => 1,
+            Self::ReaderGone => 0,
         }
     }
 }
@@ -35,6 +38,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configuration(message) | Self::Other(message) => f.write_str(message),
+            Self::ReaderGone => f.write_str("nobody reads standard output"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod configuration;
 mod demo;
 mod events;
 mod failure;
+mod output;
 mod quarantine;
 mod records;
 mod rosters;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("outdial: {failure}");
             ExitCode::from(failure.exit_code())
@@ -61,10 +63,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(options) => serve::run(&options).await,
         Command::Simulate(options) => simulate::run(&options).await,
         Command::CheckConfig(options) => configuration::check(&options),
-        Command::Openapi => {
-            print!("{}", outdial_gateway::http::OPENAPI_YAML);
-            Ok(())
-        }
+        Command::Openapi => output::bytes(outdial_gateway::http::OPENAPI_YAML.as_bytes()),
         Command::Token(options) => token::run(&options),
         Command::Roster(command) => rosters::run(command).await,
         Command::Records(options) => records::run(&options).await,

@@ -1,7 +1,5 @@
 //! `quarantine`: list, show, replay, delete.
 
-use std::io::Write;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::Method;
 
@@ -9,6 +7,7 @@ use crate::{
     api::{Api, query},
     arguments::{GatewayOptions, QuarantineCommand},
     failure::Failure,
+    output,
 };
 
 /// Works on the quarantine.
@@ -46,7 +45,7 @@ async fn list(gateway: &GatewayOptions, accounts: &[String]) -> Result<(), Failu
         for item in page["data"].as_array().into_iter().flatten() {
             let text = |name: &str| item[name].as_str().unwrap_or("-").to_owned();
             let reason = &item["reason"];
-            println!(
+            output::line(format_args!(
                 "{}  {}  {:<12} {:>8} bytes  {}: {}",
                 text("id"),
                 text("received_at"),
@@ -54,7 +53,7 @@ async fn list(gateway: &GatewayOptions, accounts: &[String]) -> Result<(), Failu
                 item["bytes"],
                 reason["code"].as_str().unwrap_or("-"),
                 reason["detail"].as_str().unwrap_or("-"),
-            );
+            ))?;
         }
         match page["next_cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
@@ -67,6 +66,5 @@ async fn show(gateway: &GatewayOptions, id: &str) -> Result<(), Failure> {
     let api = Api::new(gateway)?;
     let item = api.get(&format!("{}?include=raw", path(id))).await?;
     let raw = STANDARD.decode(item["raw"].as_str().unwrap_or_default()).map_err(Failure::new)?;
-    let mut out = std::io::stdout().lock();
-    out.write_all(&raw).and_then(|()| out.flush()).map_err(Failure::new)
+    output::bytes(&raw)
 }

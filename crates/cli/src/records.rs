@@ -1,7 +1,5 @@
 //! `records`: prints call records as they stream in.
 
-use std::io::Write;
-
 use reqwest::{Method, Response};
 use serde_json::Value;
 
@@ -9,6 +7,7 @@ use crate::{
     api::{Api, describe, query},
     arguments::{Output, RecordsOptions},
     failure::Failure,
+    output,
 };
 
 /// Prints records.
@@ -29,21 +28,23 @@ pub async fn run(options: &RecordsOptions) -> Result<(), Failure> {
     let response = api.send(api.request(Method::GET, &path).header("accept", accept)).await?;
     match options.output {
         Output::Csv => copy(response).await,
-        Output::Json => each_line(response, |line| println!("{line}")).await,
+        Output::Json => each_line(response, |line| output::line(line)).await,
         Output::Table => {
-            print_row(["started", "account", "call", "called", "outcome", "talked", "revision"]);
+            print_row(["started", "account", "call", "called", "outcome", "talked", "revision"])?;
             each_line(response, |line| print_record(&serde_json::from_str(line).unwrap_or_default())).await
         }
     }
 }
 
-fn print_row(columns: [&str; 7]) {
+fn print_row(columns: [&str; 7]) -> Result<(), Failure> {
     let [started, account, call, called, outcome, talked, revision] = columns;
-    println!("{started:<24} {account:<12} {call:<38} {called:<13} {outcome:<13} {talked:>6} {revision:>8}");
+    output::line(format_args!(
+        "{started:<24} {account:<12} {call:<38} {called:<13} {outcome:<13} {talked:>6} {revision:>8}"
+    ))
 }
 
 /// One line of a table.
-pub fn print_record(record: &Value) {
+pub fn print_record(record: &Value) -> Result<(), Failure> {
     let text = |name: &str| match &record[name] {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
@@ -58,19 +59,21 @@ pub fn print_record(record: &Value) {
         &text("outcome"),
         &talked,
         &text("revision"),
-    ]);
+    ])
 }
 
 async fn copy(mut response: Response) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
     while let Some(chunk) = response.chunk().await? {
-        out.write_all(&chunk).map_err(Failure::new)?;
+        output::bytes(&chunk)?;
     }
-    out.flush().map_err(Failure::new)
+    Ok(())
 }
 
 /// Calls `take` with each line; a line that holds a problem ends the listing as a failure.
-async fn each_line(mut response: Response, mut take: impl FnMut(&str)) -> Result<(), Failure> {
+async fn each_line(
+    mut response: Response,
+    take: impl Fn(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut pending = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         pending.extend_from_slice(&chunk);
@@ -84,7 +87,7 @@ async fn each_line(mut response: Response, mut take: impl FnMut(&str)) -> Result
                 let status = problem["status"].as_u64().and_then(|status| u16::try_from(status).ok());
                 return Err(Failure::new(describe(status.unwrap_or_default(), problem)));
             }
-            take(line);
+            take(line)?;
         }
     }
     Ok(())

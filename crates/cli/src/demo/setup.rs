@@ -165,6 +165,10 @@ admin = "{admin}"
 drain = "0s"
 shutdown = "5s"
 
+[push]
+# WellCloud repeats nothing, so a slow machine gets its time.
+deadline = "60s"
+
 [store]
 url = {store}
 

@@ -207,7 +207,7 @@ impl<'a> Steps<'a> {
         Self::heading("5. Both vendors in one list, newest first");
         let path = "/v1/call-records?source=store&disposition=connected&limit=8";
         let page = self.api.get(path).await?;
-        page["data"].as_array().into_iter().flatten().for_each(print_record);
+        page["data"].as_array().into_iter().flatten().try_for_each(print_record)?;
         self.repeat(&format!("'{{url}}{path}'"));
         self.repeat("-H 'Accept: text/csv' '{url}/v1/call-records?source=store' > records.csv");
         Ok(())

@@ -29,8 +29,13 @@ pub(super) fn read(root: &mut Section<'_>) -> Accounts {
     let mut seen = BTreeSet::new();
     let mut accounts = Vec::new();
     for mut section in sections {
+        let names_vendor = section.has("vendor");
         let account = read_one(&mut section);
-        section.finish();
+        if names_vendor {
+            section.finish();
+        } else {
+            section.finish_in_part();
+        }
         if let Some(account) = account {
             if seen.insert(account.id.clone()) {
                 accounts.push(account);

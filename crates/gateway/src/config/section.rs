@@ -27,6 +27,8 @@ pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
 }
 
+/// From here on two keys look alike (Jaro-Winkler, 0 to 1).
+const LIKENESS: f64 = 0.8;
 /// Largest file that a secret may stand in.
 const SECRET_FILE_LIMIT: u64 = 64 * 1024;
 
@@ -151,13 +153,26 @@ impl<'a> Section<'a> {
     /// Reports every key that was not read.
     pub(super) fn finish(self) {
         for key in self.table.keys() {
-            let likeness = |known: &&String| strsim::jaro_winkler(known, key);
-            let nearest = self.known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            match nearest.filter(|known| likeness(known) > 0.8) {
+            match self.nearest(key) {
                 Some(known) => self.refuse(key, format!("is not a known key; did you mean {known}?")),
                 None => self.refuse(key, "is not a known key"),
             }
         }
+    }
+
+    /// Reports only keys that look like a misspelling: what else may stand here is not known.
+    pub(super) fn finish_in_part(self) {
+        for key in self.table.keys() {
+            if let Some(known) = self.nearest(key) {
+                self.refuse(key, format!("is not a known key; did you mean {known}?"));
+            }
+        }
+    }
+
+    fn nearest(&self, key: &str) -> Option<&String> {
+        let likeness = |known: &&String| strsim::jaro_winkler(known, key);
+        let nearest = self.known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        nearest.filter(|known| likeness(known) > LIKENESS)
     }
 
     fn resolve(&self, key: &str, text: &str) -> Option<SecretString> {
