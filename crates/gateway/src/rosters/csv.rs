@@ -13,6 +13,9 @@ use super::{
 /// Most columns of a file.
 const COLUMN_LIMIT: usize = 64;
 
+/// Most entries have so few pairs of user data; room for more is not made for each of them.
+const FEW_PAIRS: usize = 8;
+
 /// Names of the columns that are not user data.
 const NAMES: &str = "entry_id, number, product_type, agent, customer_id and user_data.KEY";
 
@@ -37,6 +40,8 @@ pub struct LineReader {
     cut: String,
     /// A record with an open quote, and the line it began on.
     open: Option<(String, u64)>,
+    /// Whether quotes may stand in what is being read.
+    quoted: bool,
     fields: Vec<Range<usize>>,
 }
 
@@ -57,7 +62,14 @@ impl LineReader {
     }
 
     fn new(header: Option<Header>) -> Self {
-        Self { header, line: 0, cut: String::new(), open: None, fields: Vec::with_capacity(COLUMN_LIMIT) }
+        Self {
+            header,
+            line: 0,
+            cut: String::new(),
+            open: None,
+            quoted: false,
+            fields: Vec::with_capacity(COLUMN_LIMIT),
+        }
     }
 
     /// Reads a piece of text.
@@ -65,6 +77,9 @@ impl LineReader {
     /// # Errors
     /// When the file cannot be read on: a bad header, a line without end.
     pub fn feed(&mut self, text: &str, intake: &mut Intake) -> Result<(), BodyError> {
+        // Most files quote nothing, which one look at the whole piece shows.
+        let quotable = self.header.is_some();
+        self.quoted = quotable && (self.quoted_cut() || memchr::memchr(b'"', text.as_bytes()).is_some());
         let mut rest = text;
         while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
             let (line, after) = (&rest[..end], &rest[end + 1..]);
@@ -90,6 +105,7 @@ impl LineReader {
     /// When a quote is left open, or the header is missing.
     pub fn finish(&mut self, intake: &mut Intake) -> Result<(), BodyError> {
         let last = std::mem::take(&mut self.cut);
+        self.quoted = self.header.is_some();
         if !last.is_empty() {
             self.take_line(&last, intake)?;
         }
@@ -99,17 +115,21 @@ impl LineReader {
         Ok(())
     }
 
+    fn quoted_cut(&self) -> bool {
+        memchr::memchr(b'"', self.cut.as_bytes()).is_some()
+    }
+
     fn take_line(&mut self, line: &str, intake: &mut Intake) -> Result<(), BodyError> {
         self.line += 1;
         if line.len() > LINE_LIMIT {
             return Err(too_long(self.line));
         }
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let quotable = self.header.is_some();
-        if quotable && (self.open.is_some() || memchr::memchr(b'"', line.as_bytes()).is_some()) {
+        let quoted = self.quoted && memchr::memchr(b'"', line.as_bytes()).is_some();
+        if self.open.is_some() || quoted {
             return self.take_quoted(line, intake);
         }
-        if line.trim().is_empty() {
+        if trim(line).is_empty() {
             return Ok(());
         }
         self.fields.clear();
@@ -156,8 +176,14 @@ impl LineReader {
 
     fn take_fields(&mut self, text: &str, line: u64, intake: &mut Intake) -> Result<(), BodyError> {
         match &self.header {
-            None => take_columns(text, &self.fields, line, intake),
-            Some(Header::Read(columns)) => take_row(columns, text, &self.fields, line, intake),
+            None if fits_few(text) => take_columns::<FEW_PAIRS>(text, &self.fields, line, intake),
+            None => take_columns::<COLUMN_LIMIT>(text, &self.fields, line, intake),
+            Some(Header::Read(columns)) if columns.user_data.len() <= FEW_PAIRS => {
+                take_row::<FEW_PAIRS>(columns, text, &self.fields, line, intake)
+            }
+            Some(Header::Read(columns)) => {
+                take_row::<COLUMN_LIMIT>(columns, text, &self.fields, line, intake)
+            }
             Some(Header::Awaited) => {
                 let names: Vec<&str> = self.fields.iter().map(|range| text[range.clone()].trim()).collect();
                 self.header = Some(Header::Read(read_header(&names, line)?));
@@ -165,6 +191,18 @@ impl LineReader {
             }
         }
     }
+}
+
+/// Without surrounding white space. Few fields have any, which their first and last byte show.
+fn trim(text: &str) -> &str {
+    let plain = |byte: Option<&u8>| byte.is_none_or(|byte| (b'!'..=b'~').contains(byte));
+    let bytes = text.as_bytes();
+    if plain(bytes.first()) && plain(bytes.last()) { text } else { text.trim() }
+}
+
+/// Whether a line without a header has few pairs of user data.
+fn fits_few(line: &str) -> bool {
+    memchr::memchr_iter(b'|', line.as_bytes()).count() < FEW_PAIRS
 }
 
 fn too_long(line: u64) -> BodyError {
@@ -215,14 +253,15 @@ fn unknown_column(at: usize, names: &[&str]) -> String {
     format!("Column {} has none of the names {NAMES}.", at + 1)
 }
 
-fn take_row(
+/// A row of a file with at most `N` columns of user data.
+fn take_row<const N: usize>(
     columns: &Columns,
     text: &str,
     fields: &[Range<usize>],
     line: u64,
     intake: &mut Intake,
 ) -> Result<(), BodyError> {
-    let field = |at: usize| fields.get(at).map_or("", |range| text[range.clone()].trim());
+    let field = |at: usize| fields.get(at).map_or("", |range| trim(&text[range.clone()]));
     let filled = |at: Option<usize>| at.map(field).filter(|value| !value.is_empty());
     if fields.len() != columns.count {
         let detail = format!(
@@ -232,7 +271,7 @@ fn take_row(
         );
         return intake.reject(At::Line(line), Some(field(columns.entry_id)), "wrong-field-count", detail);
     }
-    let mut pairs = [("", ""); COLUMN_LIMIT];
+    let mut pairs = [("", ""); N];
     let mut count = 0;
     for (key, at) in &columns.user_data {
         if let Some(value) = filled(Some(*at)) {
@@ -252,13 +291,13 @@ fn take_row(
 }
 
 /// `rosterId,prdType,number[,customerId[,userData]]` (WellCloud contract 1), with userData as `key:value|key:value`.
-fn take_columns(
+fn take_columns<const N: usize>(
     text: &str,
     fields: &[Range<usize>],
     line: u64,
     intake: &mut Intake,
 ) -> Result<(), BodyError> {
-    let field = |at: usize| fields.get(at).map_or("", |range| text[range.clone()].trim());
+    let field = |at: usize| fields.get(at).map_or("", |range| trim(&text[range.clone()]));
     let filled = |at: usize| Some(field(at)).filter(|value| !value.is_empty());
     if !(3..=5).contains(&fields.len()) {
         let detail = format!(
@@ -268,10 +307,10 @@ fn take_columns(
         );
         return intake.reject(At::Line(line), Some(field(0)), "wrong-field-count", detail);
     }
-    let mut pairs = [("", ""); COLUMN_LIMIT];
+    let mut pairs = [("", ""); N];
     let mut count = 0;
     for pair in filled(4).iter().flat_map(|text| text.split('|')) {
-        let Some((key, value)) = pair.split_once(':').filter(|_| count < COLUMN_LIMIT) else {
+        let Some((key, value)) = pair.split_once(':').filter(|_| count < N) else {
             let detail = format!("userData is not up to {COLUMN_LIMIT} pairs key:value, joined by |.");
             return intake.reject(At::Line(line), Some(field(0)), "bad-user-data", detail);
         };
