@@ -87,17 +87,34 @@ fn the_readme_explains_every_key() {
 
 /// The configuration in a text, with a value for each secret that it names.
 fn check_configuration(place: &str, text: &str) {
-    let fill = |part: &str| match part {
-        "file:/run/secrets/outdial/store-url" => "redis://localhost".to_owned(),
-        part if part.starts_with("env:") || part.starts_with("file:") => SECRET.to_owned(),
-        part => part.to_owned(),
+    let mut environment = FixedEnvironment::default();
+    let fill = |part: &str| match part.split_once(':') {
+        Some(("file" | "env", name)) => {
+            let value = if name.ends_with("store-url") { "redis://localhost" } else { SECRET };
+            environment.0.insert(name.to_owned(), value.to_owned());
+            format!("env:{name}")
+        }
+        _ => part.to_owned(),
     };
     let filled: Vec<String> = text.split('"').map(fill).collect();
-    let filled = filled.join("\"");
-    let config = Config::parse(&filled, &FixedEnvironment::default());
+    let config = Config::parse(&filled.join("\""), &environment);
     let config = config.unwrap_or_else(|error| panic!("{place}: {error}"));
     assert!(config.notes.is_empty(), "{place}: {:?}", config.notes);
     assert!(!config.issuers.is_empty() && config.accounts.iter().count() > 0);
+    for account in config.accounts.iter().filter(|account| account.vendor.fixed_token().is_none()) {
+        let request = account.vendor.token_request(None).unwrap_or_else(|error| panic!("{place}: {error}"));
+        let sent = format!("{} {}", request.uri(), String::from_utf8_lossy(request.body()));
+        assert!(sent.contains(SECRET) && !sent.contains("env%3A"), "{place}: {} sends the name of a secret", account.id);
+    }
+}
+
+#[test]
+fn only_a_spool_on_a_volume_counts_as_one() {
+    let overlay = |name: &str| format!("deploy/kubernetes/overlays/{name}");
+    let config: toml::Table = read(overlay("redis/outdial.toml")).parse().expect("TOML");
+    assert_eq!(config["store"]["spool_class"].as_str(), Some("pod"), "an emptyDir goes with its pod");
+    let volume = read(overlay("redis-volume/kustomization.yaml"));
+    assert!(volume.contains("{ name: OUTDIAL__STORE__SPOOL_CLASS, value: volume }"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub enum Grant {
         /// Who asks.
         client: Client,
         /// `{enterprise code}|{agent no.}`.
-        username: String,
+        username: SecretString,
         /// The agent's password.
         password: SecretString,
     },
@@ -32,8 +32,8 @@ pub enum Grant {
 
 /// An OAuth 2 client.
 pub struct Client {
-    /// `client_id`.
-    pub id: String,
+    /// `client_id`. No secret, but it often comes out of the same file or variable as one.
+    pub id: SecretString,
     /// `client_secret`.
     pub secret: SecretString,
 }
@@ -76,8 +76,8 @@ impl Settings {
 
 fn read_grant(source: &mut dyn SettingsSource) -> Option<Grant> {
     let token = source.secret("token");
-    let (id, secret) = (source.text("client_id"), source.secret("client_secret"));
-    let (username, password) = (source.text("username"), source.secret("password"));
+    let (id, secret) = (source.secret("client_id"), source.secret("client_secret"));
+    let (username, password) = (source.secret("username"), source.secret("password"));
     let named = source.text("grant");
     if let Some(token) = token {
         if id.is_some() || secret.is_some() {

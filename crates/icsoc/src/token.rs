@@ -30,7 +30,7 @@ pub fn request(settings: &Settings, previous: Option<&Token>) -> Result<Request<
             form(client, &[("grant_type", "refresh_token"), ("refresh_token", refresh.expose_secret())])
         }
         (None, Grant::Password { username, password, .. }) => {
-            let who = [("username", username.as_str()), ("password", password.expose_secret())];
+            let who = [("username", username.expose_secret()), ("password", password.expose_secret())];
             form(client, &[("grant_type", "password"), who[0], who[1], ("scope", &settings.scope)])
         }
         (None, _) => form(client, &[("grant_type", "client_credentials"), ("scope", &settings.scope)]),
@@ -42,7 +42,7 @@ pub fn request(settings: &Settings, previous: Option<&Token>) -> Result<Request<
 }
 
 fn form(client: &Client, fields: &[(&str, &str)]) -> String {
-    let credentials = [("client_id", client.id.as_str()), ("client_secret", client.secret.expose_secret())];
+    let credentials = [("client_id", client.id.expose_secret()), ("client_secret", client.secret.expose_secret())];
     let pairs = fields.iter().chain(&credentials);
     pairs.map(|(key, value)| format!("{key}={}", encode_query_value(value))).collect::<Vec<_>>().join("&")
 }
