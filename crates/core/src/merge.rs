@@ -159,6 +159,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_with_a_fraction_is_the_same_after_it_was_stored() {
+        for n in 0..2_000_u64 {
+            let text = format!(r#"{{"score":0.{:017}}}"#, n * 49_999_999_999_993 + 10_000_000_000_000_001);
+            let mut incoming = record(ReceivedVia::Push, &text);
+            incoming.user_data = serde_json::from_str(&text).unwrap();
+            let stored = serde_json::from_str(&serde_json::to_string(&incoming).unwrap()).unwrap();
+            assert!(matches!(merge(&stored, &incoming), Merged::Duplicate), "{text}");
+        }
+    }
+
+    #[test]
     fn null_never_overwrites_and_a_newer_fact_does() {
         let mut stored = record(ReceivedVia::Push, "{}");
         stored.talk_seconds = Some(21);
