@@ -91,10 +91,12 @@ impl<'a> FieldReader<'a> {
     }
 
     /// A field as an object: an object as it is, or one written inside a string. PHP writes an empty object as `[]`, so an
-    /// empty list, an empty object, an empty string and null are all absent.
+    /// empty list, an empty object, an empty string and null are all absent. An object inside a string that is nested too deep
+    /// stays text: the record that holds it has to be readable again.
     pub fn object(&mut self, name: &'static str) -> Option<Map<String, Value>> {
         let raw = self.raw(name)?;
         let tree = match serde_json::from_str(raw.get()) {
+            Ok(Value::String(text)) if exceeds_depth(text.as_bytes(), DEPTH_LIMIT) => Value::String(text),
             Ok(Value::String(text)) => match serde_json::from_str(&text) {
                 Ok(Value::Object(fields)) => Value::Object(fields),
                 _ if text.trim().is_empty() || text.trim() == "[]" => Value::Null,
@@ -258,6 +260,20 @@ mod tests {
             let text = format!(r#"{{"user_data":{form}}}"#);
             let fields = FieldReader::parse(&text).unwrap().object("user_data").unwrap();
             assert!(fields.contains_key(key), "{form}");
+        }
+    }
+
+    #[test]
+    fn an_object_inside_a_string_may_not_be_nested_deeper_than_a_record() {
+        let nested = |depth| format!(r#"{{\"a\":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        let read = |depth| {
+            let text = format!(r#"{{"user_data":"{}"}}"#, nested(depth));
+            FieldReader::parse(&text).unwrap().object("user_data").unwrap()
+        };
+        assert!(read(99).contains_key("a"));
+        // 126 is what the parser takes by itself, and what it would not take again with a record and an event around it.
+        for depth in [100, 126] {
+            assert!(read(depth).contains_key("text"), "{depth}");
         }
     }
 
