@@ -283,8 +283,8 @@ fn check_text(name: &str, value: &str) -> Result<(), (&'static str, String)> {
     Ok(())
 }
 
-/// Entry ids that were taken, as hashes with the place of the text. Two ids with one hash are told apart by the text; the
-/// second such id of different text is kept whole.
+/// Entry ids that were taken, as hashes with the place of the text. Ids with one hash are told apart by the text; the last
+/// one has the hash, those before it are beside.
 #[derive(Default)]
 struct Seen {
     hasher: RandomState,
@@ -304,8 +304,27 @@ impl Seen {
     }
 
     fn insert(&mut self, key: u64, place: u64) {
-        if self.places.insert(key, place).is_some_and(|before| before != place) {
-            self.clashing.push((key, place));
+        if let Some(before) = self.places.insert(key, place) {
+            self.clashing.push((key, before));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_with_one_hash_are_all_remembered() {
+        let (mut entries, mut seen) = (EntryArena::default(), Seen::default());
+        for entry_id in ["a", "b", "c"] {
+            assert!(!seen.contains(7, entry_id, &entries), "{entry_id}");
+            let entry = RosterEntry { entry_id, number: "1", ..RosterEntry::default() };
+            let place = entries.push(&entry, 0);
+            seen.insert(7, place);
+        }
+        for entry_id in ["a", "b", "c"] {
+            assert!(seen.contains(7, entry_id, &entries), "{entry_id}");
         }
     }
 }
