@@ -99,13 +99,14 @@ async fn admit(
     if request.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(PushOutcome::Compressed);
     }
-    let limit = u64::try_from(account.vendor.descriptor().push_limit).unwrap_or(u64::MAX);
+    let vendor = account.vendor.descriptor();
+    let limit = u64::try_from(vendor.push_limit).unwrap_or(u64::MAX);
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|text| text.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(PushOutcome::TooLarge);
     }
-    admission.enter(announced.unwrap_or(limit)).await.ok_or(PushOutcome::Shed)
+    admission.enter(announced.unwrap_or(limit), vendor.repeats_pushes).await.ok_or(PushOutcome::Shed)
 }
 
 async fn read_and_take(

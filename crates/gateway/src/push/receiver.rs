@@ -97,7 +97,10 @@ impl PushReceiver {
     }
 
     async fn take(&self, account: &Account, raw: RawPush) -> PushOutcome {
-        let Ok(Ok(_write)) = timeout(self.max_wait, Arc::clone(&self.writes).acquire_owned()).await else {
+        // What a vendor does not repeat is lost when it is shed, so it may wait as long as a push may take.
+        let repeats = account.vendor.descriptor().repeats_pushes;
+        let max_wait = if repeats { self.max_wait } else { self.deadline };
+        let Ok(Ok(_write)) = timeout(max_wait, Arc::clone(&self.writes).acquire_owned()).await else {
             self.metrics.shed.with_label_values(&["push", "writes"]).inc();
             return PushOutcome::Shed;
         };
@@ -226,11 +229,26 @@ impl PushReceiver {
         }
     }
 
-    /// Keeps what came of a body that was cut, of a vendor that will not repeat it.
-    pub async fn keep_partial(&self, account: &Account, body: Bytes, content_type: Option<String>) {
+    /// Keeps what came of a body that was cut, of a vendor that will not repeat it. The work goes on even if the sender hangs
+    /// up.
+    pub async fn keep_partial(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        body: Bytes,
+        content_type: Option<String>,
+    ) {
         if body.is_empty() || account.vendor.descriptor().repeats_pushes {
             return;
         }
+        let (receiver, owner) = (Arc::clone(self), Arc::clone(account));
+        let keeping =
+            self.tasks.spawn(async move { receiver.quarantine_cut(&owner, body, content_type).await });
+        if keeping.await.is_err() {
+            self.metrics.panics.inc();
+        }
+    }
+
+    async fn quarantine_cut(&self, account: &Account, body: Bytes, content_type: Option<String>) {
         let reason = QuarantineReason::new("truncated", "the body ended before its announced length");
         let draft = self.draft(account, body, content_type, reason);
         let kept = self.append(Batch { quarantined: vec![draft], ..Batch::default() }).await;
