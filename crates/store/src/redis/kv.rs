@@ -42,8 +42,14 @@ impl Kv for Redis {
         let mut call = scripts::call(&self.scripts.compare_and_set, &self.keys);
         call.arg(key).arg(u8::from(expected.is_some()));
         call.arg(expected.map(Bytes::as_ref).unwrap_or_default()).arg(value.as_ref()).arg(to_millis(ttl));
-        // Not repeated after a cut: the first time may have set it, and then the second finds another value than expected.
-        self.shared.ask(&call).await
+        // Not repeated after a cut: the first time may have set it, and then the second finds another value than expected. Who
+        // wins does something that may be done once only, which a replica that is promoted has to know of.
+        let mut session = self.writer.session().await?;
+        let is_set: bool = session.ask(&call).await?;
+        if is_set {
+            self.wait_for_replicas(&mut session, true).await?;
+        }
+        Ok(is_set)
     }
 
     async fn delete_value(&self, key: &str) -> Result<bool, StoreError> {

@@ -23,8 +23,8 @@ pub trait Kv: Send + Sync {
     /// `Unavailable`, `OutcomeUnknown`, `Invalid` when too large.
     async fn put_value(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError>;
 
-    /// Sets the value if the present one is `expected` (`None`: absent or expired), in one atomic step. Answers whether it
-    /// was set.
+    /// Sets the value if the present one is `expected` (`None`: absent or expired), in one atomic step, durably. Answers whether
+    /// it was set.
     ///
     /// # Errors
     /// `Unavailable`, `OutcomeUnknown`, `Invalid` when too large.

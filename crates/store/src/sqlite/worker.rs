@@ -29,6 +29,8 @@ type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Finish + Send>;
 
 struct Finish {
     keep: bool,
+    /// Whether the job failed in a way that leaves open what is on the disk.
+    is_open_question: bool,
     tell: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
@@ -97,11 +99,12 @@ impl Worker {
         let job: Job = Box::new(move |connection| {
             let result = connection.and_then(|connection| work(connection).map_err(from_sqlite));
             let keep = result.is_ok();
+            let is_open_question = leaves_open(&result);
             let tell = move |committed: Result<(), StoreError>| {
                 // The caller may have given up; the write stands all the same.
                 let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
             };
-            Finish { keep, tell: Box::new(tell) }
+            Finish { keep, is_open_question, tell: Box::new(tell) }
         });
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
         jobs.try_send(job).map_err(|_| {
@@ -168,7 +171,7 @@ fn run(connection: &Connection, queue: &Receiver<Job>, state: &State) {
             let _ = connection.execute_batch("ROLLBACK");
         }
         let is_open_question =
-            committed.as_ref().is_err_and(|error| error.kind == StoreErrorKind::OutcomeUnknown);
+            leaves_open(&committed) || finished.iter().any(|finish| finish.is_open_question);
         if is_open_question && state.after_failure == AfterFailure::Close {
             state.closed.store(true, Ordering::Release);
         }
@@ -213,7 +216,35 @@ fn run_job(connection: &Connection, job: Job) -> Finish {
         Ok(()) => finish,
         Err(error) => {
             let error = from_sqlite(error);
-            Finish { keep: false, tell: Box::new(move |_| (finish.tell)(Err(error))) }
+            let is_open_question = error.kind == StoreErrorKind::OutcomeUnknown;
+            Finish { keep: false, is_open_question, tell: Box::new(move |_| (finish.tell)(Err(error))) }
         }
+    }
+}
+
+fn leaves_open<T>(result: &Result<T, StoreError>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind == StoreErrorKind::OutcomeUnknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Error, ffi};
+
+    use super::*;
+
+    async fn after_a_failing_disk(after_failure: AfterFailure) -> Result<(), StoreError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        let worker = Worker::start(&path, Connection::open(&path).unwrap(), after_failure).unwrap();
+        let failing =
+            worker.write::<()>(|_| Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), None)));
+        assert_eq!(failing.await.unwrap_err().kind, StoreErrorKind::OutcomeUnknown);
+        worker.write(|_| Ok(())).await
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_a_write_that_the_disk_failed_where_there_is_another_file() {
+        assert!(after_a_failing_disk(AfterFailure::Close).await.is_err());
+        after_a_failing_disk(AfterFailure::GoOn).await.unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use outdial_core::{ManualClock, Position, RecordQuery};
 use outdial_store::{Appended, Durability, Store, StoreErrorKind, StoreMode, StoreSettings, open};
 
@@ -205,6 +206,17 @@ async fn an_append_that_replicas_did_not_acknowledge_is_no_success() {
     assert_eq!(append(&*store, records("ic-1", 2)).await[0], Appended::Duplicate);
     let copied = replica.command("XLEN {suite}:events").unwrap();
     assert_eq!(copied, ":2\r\n");
+}
+
+#[tokio::test]
+async fn a_value_that_replicas_did_not_acknowledge_is_not_won() {
+    let server = RedisServer::start();
+    let demanding = StoreSettings { min_replicas: 1, ..settings(&server.url(), &clock()) };
+    let store = open(demanding).await.unwrap();
+    let (value, life) = (Bytes::from_static(b"mine"), Duration::from_secs(60));
+    let alone = store.compare_and_set("key", None, value.clone(), life).await.unwrap_err();
+    assert_eq!(alone.kind, StoreErrorKind::OutcomeUnknown, "{alone}");
+    assert!(!store.compare_and_set("key", None, value, life).await.unwrap(), "it may be set all the same");
 }
 
 #[tokio::test]
