@@ -104,7 +104,11 @@ fn check_configuration(place: &str, text: &str) {
     for account in config.accounts.iter().filter(|account| account.vendor.fixed_token().is_none()) {
         let request = account.vendor.token_request(None).unwrap_or_else(|error| panic!("{place}: {error}"));
         let sent = format!("{} {}", request.uri(), String::from_utf8_lossy(request.body()));
-        assert!(sent.contains(SECRET) && !sent.contains("env%3A"), "{place}: {} sends the name of a secret", account.id);
+        assert!(
+            sent.contains(SECRET) && !sent.contains("env%3A"),
+            "{place}: {} sends the name of a secret",
+            account.id
+        );
     }
 }
 

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::mask_numbers_in_text;
+
 /// What kind of failure it is. Every decision (status, retry, metric) is one exhaustive match over this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,7 +79,7 @@ pub struct UpstreamFailure {
     pub status: Option<u16>,
     /// The vendor's own code, such as ICSOC's envelope `code`.
     pub code: Option<String>,
-    /// The vendor's own message, cut at 300 characters.
+    /// The vendor's own message, cut at 300 characters, its mobile numbers masked.
     pub message: Option<String>,
     /// The vendor's own id of the request.
     pub request_id: Option<String>,
@@ -166,11 +168,25 @@ impl UpstreamFailure {
         Self { status: Some(status.as_u16()), ..Self::default() }
     }
 
-    /// Takes the vendor's message over, cut and without control characters.
+    /// Takes the vendor's message over, cut and without control characters. A vendor may repeat the number that it was
+    /// asked for; it is masked before the cut, which could leave half of one.
     #[must_use]
     pub fn with_message(mut self, message: &str) -> Self {
-        let plain = message.chars().filter(|c| !c.is_control()).take(Self::MESSAGE_LIMIT).collect();
+        let masked = mask_numbers_in_text(message, &[]);
+        let plain = masked.chars().filter(|c| !c.is_control()).take(Self::MESSAGE_LIMIT).collect();
         self.message = Some(plain);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vendors_message_shows_no_number() {
+        let said = |message: &str| UpstreamFailure::default().with_message(message).message.unwrap();
+        assert_eq!(said("号码\n13312345678 无效"), "号码133****5678 无效");
+        assert!(said(&format!("{}13312345678", "x".repeat(295))).ends_with("x133**"));
     }
 }

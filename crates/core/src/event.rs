@@ -17,8 +17,12 @@ pub mod event_type {
     pub const ROSTER_ACCEPTED: &str = "io.outdial.roster.accepted";
     /// The vendor took nothing of a roster.
     pub const ROSTER_FAILED: &str = "io.outdial.roster.failed";
+    /// Of a roster, or a part of it, nobody knows whether the vendor took it. Not a failure: sent again, it may call people
+    /// twice.
+    pub const ROSTER_UNKNOWN: &str = "io.outdial.roster.unknown";
     /// Every type, in the order of the catalogue.
-    pub const ALL: &[&str] = &[RECORD_CREATED, RECORD_UPDATED, ROSTER_ACCEPTED, ROSTER_FAILED];
+    pub const ALL: &[&str] =
+        &[RECORD_CREATED, RECORD_UPDATED, ROSTER_ACCEPTED, ROSTER_FAILED, ROSTER_UNKNOWN];
 }
 
 /// A place in the log. Positions grow and are never reused; they are microseconds since the epoch at the time of the
@@ -182,8 +186,11 @@ pub fn record_event(record: &CallRecord, learned_at: Timestamp) -> EventDraft {
 impl RosterEvent {
     /// The event that tells what the vendor did with a roster.
     pub fn into_draft(self, account: AccountId, vendor: VendorId, now: Timestamp) -> EventDraft {
-        let nothing_taken = self.accepted == 0;
-        let event_type = if nothing_taken { event_type::ROSTER_FAILED } else { event_type::ROSTER_ACCEPTED };
+        let event_type = match (self.status.as_str(), self.accepted) {
+            ("unknown", _) => event_type::ROSTER_UNKNOWN,
+            (_, 0) => event_type::ROSTER_FAILED,
+            _ => event_type::ROSTER_ACCEPTED,
+        };
         EventDraft {
             id: event_id(&[self.roster_id.as_bytes(), self.status.as_bytes(), &self.accepted.to_be_bytes()]),
             event_type: event_type.to_owned(),
@@ -236,6 +243,29 @@ mod tests {
         assert_eq!(event.event_type, event_type::RECORD_CREATED);
         assert_eq!(event.source, "/accounts/wc-1");
         assert!(matches!(event.data, EventData::CallRecord(data) if data.call_id == "c1"));
+    }
+
+    #[test]
+    fn a_roster_of_unknown_fate_is_not_called_a_failure() {
+        for (status, accepted, event_type) in [
+            ("accepted", 3, event_type::ROSTER_ACCEPTED),
+            ("partial", 2, event_type::ROSTER_ACCEPTED),
+            ("failed", 0, event_type::ROSTER_FAILED),
+            ("unknown", 0, event_type::ROSTER_UNKNOWN),
+            ("unknown", 2, event_type::ROSTER_UNKNOWN),
+        ] {
+            let event = RosterEvent {
+                roster_id: "ros_1".into(),
+                campaign_id: "c".into(),
+                status: status.into(),
+                received: 3,
+                accepted,
+                rejected: 0,
+            };
+            let account = "wc-1".parse().unwrap();
+            let draft = event.into_draft(account, VendorId::new("wellcloud"), Timestamp::from_millis(7));
+            assert_eq!(draft.event_type, event_type, "{status} {accepted}");
+        }
     }
 
     #[test]

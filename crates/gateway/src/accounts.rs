@@ -43,7 +43,7 @@ pub struct Account {
     pub limits: UpstreamLimits,
     /// Who may push for it.
     pub push: PushAccess,
-    /// Milliseconds since the epoch of the last push that was taken by this replica; 0 if none was.
+    /// Milliseconds since the epoch of the last push that is known of; 0 if none is.
     last_push: AtomicI64,
 }
 
@@ -58,7 +58,7 @@ impl Account {
         self.last_push.fetch_max(at.millis(), Ordering::Relaxed);
     }
 
-    /// When a push was last taken by this replica.
+    /// When a push was last taken, as far as this replica knows: its own at once, others' within a minute.
     pub fn last_push_at(&self) -> Option<Timestamp> {
         let millis = self.last_push.load(Ordering::Relaxed);
         (millis > 0).then(|| Timestamp::from_millis(millis))

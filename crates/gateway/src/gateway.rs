@@ -6,6 +6,7 @@ use outdial_core::{AccountId, Clock, Error, SystemClock};
 use outdial_store::{Store, StoreError, StoreErrorKind};
 
 use crate::{
+    account_watch::{self, AccountWatch},
     auth::{REFRESH_INTERVAL, Verifier},
     config::Config,
     events::EventStreams,
@@ -93,6 +94,9 @@ impl Gateway {
             tracing::warn!(note, "config.note");
         }
         let metrics = Arc::new(Metrics::new()?);
+        for account in config.accounts.iter() {
+            metrics.begin_account(account.id.as_str(), account.vendor.descriptor().vendor.as_str());
+        }
         let store = outdial_store::open(config.store.settings(Arc::clone(&clock))).await?;
         let tasks = Tasks::new(tokio::runtime::Handle::current());
         let wire = Wire::start(WIRE_THREADS)
@@ -166,6 +170,7 @@ struct Background {
     verifier: Arc<Verifier>,
     uploads: Arc<RosterUploads>,
     housekeeping: Arc<Housekeeping>,
+    watch: Arc<AccountWatch>,
     accounts: Vec<AccountId>,
 }
 
@@ -240,6 +245,7 @@ impl Parts {
                 config.store.retention,
                 owner,
             )),
+            watch: Arc::new(AccountWatch::new(accounts.clone(), Arc::clone(store), Arc::clone(&upstream))),
             accounts: accounts.iter().map(|account| account.id.clone()).collect(),
         };
         let services = Services {
@@ -263,7 +269,7 @@ impl Parts {
 
 impl Background {
     fn begin(self, tasks: &Tasks) {
-        let Self { health, verifier, uploads, housekeeping, accounts } = self;
+        let Self { health, verifier, uploads, housekeeping, watch, accounts } = self;
         tasks.repeat(HEALTH_INTERVAL, move || {
             let health = Arc::clone(&health);
             async move { health.refresh().await }
@@ -279,6 +285,10 @@ impl Background {
                     tracing::warn!(problem = %error, "roster.recovery_store_away");
                 }
             }
+        });
+        tasks.repeat(account_watch::INTERVAL, move || {
+            let watch = Arc::clone(&watch);
+            async move { watch.look().await }
         });
         tasks.repeat(housekeeping::INTERVAL, move || {
             let housekeeping = Arc::clone(&housekeeping);

@@ -3,6 +3,7 @@
 //! Arrows inside point downwards: `http → {rosters, query, events, push} → {upstream, store roles} → core`. actix types
 //! live in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
 
+mod account_watch;
 mod accounts;
 mod api_error;
 pub mod auth;

@@ -42,7 +42,8 @@ pub fn request(settings: &Settings, previous: Option<&Token>) -> Result<Request<
 }
 
 fn form(client: &Client, fields: &[(&str, &str)]) -> String {
-    let credentials = [("client_id", client.id.expose_secret()), ("client_secret", client.secret.expose_secret())];
+    let credentials =
+        [("client_id", client.id.expose_secret()), ("client_secret", client.secret.expose_secret())];
     let pairs = fields.iter().chain(&credentials);
     pairs.map(|(key, value)| format!("{key}={}", encode_query_value(value))).collect::<Vec<_>>().join("&")
 }

@@ -187,6 +187,18 @@ async fn what_is_known_stays_known_over_a_restart(store: Backend) {
     let (records, known) = (stored(&gateway).await, events(&gateway).await);
     let gateway = gateway.restart().await;
     assert_eq!((stored(&gateway).await, events(&gateway).await), (records, known.clone()));
+    // What this process has not seen itself, it learns from the store.
+    for account in [WELLCLOUD, ICSOC] {
+        let label = format!("account=\"{account}\"");
+        eventually("the last push is known again", async || {
+            let (_, text) = gateway.ask_admin("/metrics").await;
+            let mut lines = text.lines().filter(|line| line.contains(&label));
+            lines.find(|line| line.starts_with("outdial_last_push_age_seconds{")).map(str::to_owned)
+        })
+        .await;
+        let shown = gateway.client().read(&format!("/v1/accounts/{account}")).await;
+        assert!(shown["last_push_at"].is_string(), "{account}");
+    }
     let again = gateway.push(WELLCLOUD, results(51)).await.body;
     assert_eq!((&again["stored"], &again["duplicate"]), (&json!(1), &json!(50)));
     gateway.push(ICSOC, envelope("1", &call("6811535818021285888"))).await;

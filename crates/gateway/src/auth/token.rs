@@ -119,15 +119,39 @@ impl Claims {
         Scope::ALL.iter().copied().filter(|scope| words.contains(scope.as_str())).collect()
     }
 
-    /// The accounts in a claim; none where the claim is missing. What is no account id covers nothing.
+    /// The accounts in a claim: a list, or `"*"` alone; none where the claim is missing. What is no account id covers
+    /// nothing.
     pub(super) fn accounts(&self, claim: &str) -> AccountGrant {
         let words: Vec<&str> = match self.rest.get(claim) {
             Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(all)) if all == "*" => vec!["*"],
             _ => Vec::new(),
         };
         if words.contains(&"*") {
             return AccountGrant::All;
         }
         AccountGrant::Some(words.iter().filter_map(|word| word.parse().ok()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn accounts_are_a_list_or_a_star() {
+        let grant = |accounts: Value| {
+            let claims = json!({ "sub": "s", "exp": 1, "accounts": accounts });
+            serde_json::from_value::<Claims>(claims).unwrap().accounts("accounts")
+        };
+        let some = |ids: &[&str]| AccountGrant::Some(ids.iter().map(|id| id.parse().unwrap()).collect());
+        assert_eq!(grant(json!(["wc-1", "No Id", 7])), some(&["wc-1"]));
+        assert_eq!(grant(json!(["wc-1", "*"])), AccountGrant::All);
+        assert_eq!(grant(json!("*")), AccountGrant::All);
+        for nothing in [json!("wc-1"), json!(null), json!(true), json!([]), json!(["**"])] {
+            assert_eq!(grant(nothing.clone()), some(&[]), "{nothing}");
+        }
     }
 }

@@ -36,7 +36,7 @@ async fn live() -> HttpResponse {
 #[derive(Serialize)]
 struct Readiness<'a> {
     ready: bool,
-    /// Why not, or what is to be known all the same.
+    /// Why not.
     reason: Option<&'a str>,
     store: Option<&'a StoreStatus>,
 }

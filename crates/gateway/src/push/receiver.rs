@@ -161,13 +161,7 @@ impl PushReceiver {
             let Some(batch) = batches.last_mut() else { continue };
             match item.result {
                 Ok(record) => {
-                    for field in &record.unknown_fields {
-                        self.metrics.count_unknown_field(vendor.as_str(), field);
-                    }
-                    for warning in &record.warnings {
-                        let labels = [vendor.as_str(), warning.field, warning.code];
-                        self.metrics.push_warnings.with_label_values(&labels).inc();
-                    }
+                    self.metrics.count_oddities(vendor.as_str(), &record);
                     batch.records.push(record.record);
                 }
                 Err(reason) => batch.quarantined.push(QuarantineDraft {

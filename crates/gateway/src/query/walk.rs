@@ -171,9 +171,7 @@ impl RecordQueries {
         for item in found.items {
             match item.result {
                 Ok(decoded) => {
-                    for field in &decoded.unknown_fields {
-                        self.metrics.count_unknown_field(vendor.as_str(), field);
-                    }
+                    self.metrics.count_oddities(vendor.as_str(), &decoded);
                     records.push(decoded.record);
                 }
                 Err(_) => unreadable += 1,

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use outdial_core::Error;
+use outdial_core::{DecodedRecord, Error};
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -15,6 +15,10 @@ use prometheus::{
 const UNKNOWN_FIELD_LIMIT: usize = 200;
 /// Longest name of an unknown field as a label.
 const UNKNOWN_FIELD_LENGTH: usize = 64;
+
+/// The ends of records of pushes, and of fetches of tokens, as labels.
+const RECORD_RESULTS: [&str; 4] = ["stored", "duplicate", "quarantined", "refused"];
+const FETCH_OUTCOMES: [&str; 3] = ["ok", "refused", "failed"];
 
 /// Seconds, from a store's answer to a slow vendor's.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -35,7 +39,7 @@ pub struct Metrics {
     pub push_records: IntCounterVec,
     pub push_proofs: IntCounterVec,
     pub push_duration: HistogramVec,
-    pub push_warnings: IntCounterVec,
+    field_warnings: IntCounterVec,
     pub last_push_age: GaugeVec,
     pub roster_uploads: IntCounterVec,
     pub roster_entries: IntCounterVec,
@@ -113,8 +117,8 @@ impl Metrics {
             push_records: to.counter("outdial_push_records_total", "Records of pushes, by how they ended.", &["account", "vendor", "result"])?,
             push_proofs: to.counter("outdial_push_proofs_total", "Pushes verified, by the secret's place in the configuration and the rule that fitted.", &["account", "secret", "proof"])?,
             push_duration: to.seconds("outdial_push_duration_seconds", "Time from the complete body of a push to its reply.", &["vendor"])?,
-            push_warnings: to.counter("outdial_vendor_field_warnings_total", "Documented fields whose value could not be used.", &["vendor", "field", "code"])?,
-            last_push_age: to.add(GaugeVec::new(Opts::new("outdial_last_push_age_seconds", "Time since the last push that this replica took."), &["account", "vendor"]))?,
+            field_warnings: to.counter("outdial_vendor_field_warnings_total", "Documented fields whose value could not be used.", &["vendor", "field", "code"])?,
+            last_push_age: to.add(GaugeVec::new(Opts::new("outdial_last_push_age_seconds", "Time since the last push that is known of."), &["account", "vendor"]))?,
             roster_uploads: to.counter("outdial_roster_uploads_total", "Rosters, by how their upload ended.", &["account", "vendor", "status"])?,
             roster_entries: to.counter("outdial_roster_entries_total", "Entries of rosters, by how they ended.", &["account", "vendor", "result"])?,
             store_mode: to.gauges("outdial_store_mode", "1 for where appends go now.", &["mode"])?,
@@ -129,9 +133,30 @@ impl Metrics {
         })
     }
 
+    /// Shows the counters of an account that alerts look at, at 0: an increase from nothing at all is none.
+    pub fn begin_account(&self, account: &str, vendor: &str) {
+        for result in RECORD_RESULTS {
+            self.push_records.with_label_values(&[account, vendor, result]);
+        }
+        self.push_bodies.with_label_values(&[account, vendor, "not_authentic"]);
+        for outcome in FETCH_OUTCOMES {
+            self.token_fetches.with_label_values(&[account, vendor, outcome]);
+        }
+    }
+
+    /// Counts what was odd about a record: fields that no document has, values and codes that could not be used.
+    pub fn count_oddities(&self, vendor: &str, decoded: &DecodedRecord) {
+        for field in &decoded.unknown_fields {
+            self.count_unknown_field(vendor, field);
+        }
+        for warning in &decoded.warnings {
+            self.field_warnings.with_label_values(&[vendor, warning.field, warning.code]).inc();
+        }
+    }
+
     /// Counts a field that no document of the vendor has. What vendors send becomes a label only if it is short and plain,
     /// and only while there are few of them.
-    pub fn count_unknown_field(&self, vendor: &str, field: &str) {
+    fn count_unknown_field(&self, vendor: &str, field: &str) {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         let is_name = (1..=UNKNOWN_FIELD_LENGTH).contains(&field.len())
             && field.bytes().all(plain)

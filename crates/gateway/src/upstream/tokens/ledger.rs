@@ -175,9 +175,7 @@ impl Ledger {
         let now = self.clock.now();
         let mut fetches = self.fetches(&account.id, budget.window).await?;
         let left = allowed_fetches(budget.fetches).saturating_sub(as_u32(fetches.len()));
-        let labels = [account.id.as_str(), account.vendor.descriptor().vendor.as_str()];
-        let gauge = self.metrics.token_budget.with_label_values(&labels);
-        gauge.set(i64::from(left.saturating_sub(1)));
+        self.show_left(account, left.saturating_sub(1));
         if left == 0 {
             let oldest = fetches.first().copied().unwrap_or(now);
             let wait = oldest.millis() + millis(budget.window) - now.millis();
@@ -191,11 +189,18 @@ impl Ledger {
         Ok(Ok(()))
     }
 
+    fn show_left(&self, account: &Account, left: u32) {
+        let labels = [account.id.as_str(), account.vendor.descriptor().vendor.as_str()];
+        self.metrics.token_budget.with_label_values(&labels).set(i64::from(left));
+    }
+
     /// Fetches left before we stop, where the vendor has a budget.
     pub async fn fetches_left(&self, account: &Account) -> Result<Option<u32>, StoreError> {
         let Some(budget) = account.vendor.descriptor().token_budget else { return Ok(None) };
         let made = as_u32(self.fetches(&account.id, budget.window).await?.len());
-        Ok(Some(allowed_fetches(budget.fetches).saturating_sub(made)))
+        let left = allowed_fetches(budget.fetches).saturating_sub(made);
+        self.show_left(account, left);
+        Ok(Some(left))
     }
 
     async fn fetches(&self, account: &AccountId, window: Duration) -> Result<Vec<Timestamp>, StoreError> {
