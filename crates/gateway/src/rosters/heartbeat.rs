@@ -1,14 +1,8 @@
 //! Keeps a lease while a piece of work goes on.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use outdial_store::{Lease, Store};
+use outdial_store::{Lease, Store, StoreError};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::tasks::Tasks;
@@ -20,8 +14,8 @@ const BEAT: Duration = Duration::from_secs(20);
 
 /// Renews a lease until it is dropped.
 pub struct Heartbeat {
+    store: Arc<dyn Store>,
     lease: Lease,
-    lost: Arc<AtomicBool>,
     _stop: DropGuard,
 }
 
@@ -29,27 +23,29 @@ impl Heartbeat {
     /// Begins to renew.
     pub fn start(store: Arc<dyn Store>, lease: Lease, tasks: &Tasks) -> Self {
         let stop = CancellationToken::new();
-        let lost = Arc::new(AtomicBool::new(false));
-        let (renewed, noted, stopped) = (lease.clone(), Arc::clone(&lost), stop.clone());
+        let (beating, renewed, stopped) = (Arc::clone(&store), lease.clone(), stop.clone());
         tasks.spawn(async move {
             loop {
                 tokio::select! {
                     () = stopped.cancelled() => return,
                     () = tokio::time::sleep(BEAT) => {}
                 }
-                // A store that is away says nothing about the lease; what comes next is stored first, or not done.
-                if let Ok(false) = store.renew_lease(&renewed, LEASE).await {
-                    noted.store(true, Ordering::Release);
+                // A store that is away says nothing about the lease.
+                if let Ok(false) = beating.renew_lease(&renewed, LEASE).await {
                     return;
                 }
             }
         });
-        Self { lease, lost, _stop: stop.drop_guard() }
+        Self { store, lease, _stop: stop.drop_guard() }
     }
 
-    /// Whether somebody else may hold the lease by now.
-    pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+    /// Renews the lease now. Answers whether it was still held: a process that stood still for a while learns only so that
+    /// somebody else has it.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn beat(&self) -> Result<bool, StoreError> {
+        self.store.renew_lease(&self.lease, LEASE).await
     }
 
     /// The lease.

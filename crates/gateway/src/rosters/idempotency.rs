@@ -4,18 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use outdial_core::{Error, ErrorClass};
-use outdial_store::Store;
+use outdial_store::{Store, StoreError, StoreErrorKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::heartbeat::{Heartbeat, LEASE};
-use crate::{
-    api_error::{ApiError, store_failure},
-    tasks::Tasks,
-};
+use crate::{api_error::ApiError, tasks::Tasks};
 
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a key that is given back is still there.
+const GIVEN_BACK: Duration = Duration::from_millis(1);
 /// When one whose first request is still running may ask again.
 const RUNNING_RETRY: Duration = Duration::from_secs(1);
 
@@ -37,6 +36,9 @@ pub struct SavedAnswer {
 #[derive(Clone, Serialize, Deserialize)]
 struct Kept {
     fingerprint: String,
+    /// Whose claim it is. One who stood still until their lease ended finds another's here, and keeps off.
+    #[serde(default)]
+    owner: String,
     /// Set before the first byte goes to the vendor.
     roster_id: Option<String>,
     answer: Option<SavedAnswer>,
@@ -65,6 +67,8 @@ pub struct Claim {
     store: Arc<dyn Store>,
     key: String,
     kept: Kept,
+    /// `kept` as the store has it, as far as we know.
+    stored: Option<Bytes>,
     heartbeat: Heartbeat,
 }
 
@@ -82,7 +86,7 @@ impl Idempotency {
         let name = digest(scope);
         let key = format!("idempotency:{name}");
         let known = self.load(&key).await?;
-        if let Some(kept) = &known {
+        if let Some((_, kept)) = &known {
             check_fingerprint(kept, &fingerprint)?;
             if let Some(answer) = &kept.answer {
                 return Ok(Begin::Replay(answer.clone()));
@@ -93,10 +97,10 @@ impl Idempotency {
         let lease = self.store.acquire_lease(&key, &owner, LEASE).await?.ok_or_else(in_progress)?;
         let heartbeat = Heartbeat::start(Arc::clone(&self.store), lease, &self.tasks);
         // Between the look and the lease the first may have ended.
-        let known = self.load(&key).await?;
-        let fresh = Kept { fingerprint: fingerprint.clone(), roster_id: None, answer: None };
-        let kept = known.unwrap_or(fresh);
-        let claim = Claim { store: Arc::clone(&self.store), key, kept, heartbeat };
+        let (stored, kept) = self.load(&key).await?.unzip();
+        let fresh = Kept { fingerprint: fingerprint.clone(), owner, roster_id: None, answer: None };
+        let kept = kept.unwrap_or_else(|| fresh.clone());
+        let mut claim = Claim { store: Arc::clone(&self.store), key, kept, stored, heartbeat };
         if let Err(reused) = check_fingerprint(&claim.kept, &fingerprint) {
             claim.release().await;
             return Err(reused);
@@ -108,22 +112,36 @@ impl Idempotency {
             }
             (None, Some(roster_id)) => Ok(Begin::Orphaned(roster_id, claim)),
             (None, None) => {
-                claim.save().await.map_err(store_failure)?;
-                Ok(Begin::Fresh(claim))
+                let taken = claim.replace(fresh).await;
+                if matches!(taken, Ok(true)) {
+                    return Ok(Begin::Fresh(claim));
+                }
+                claim.release().await;
+                Err(taken.map_or_else(ApiError::from, |_| in_progress()))
             }
         }
     }
 
-    async fn load(&self, key: &str) -> Result<Option<Kept>, ApiError> {
-        let json = self.store.get_value(key).await?;
-        Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
+    async fn load(&self, key: &str) -> Result<Option<(Bytes, Kept)>, ApiError> {
+        let Some(json) = self.store.get_value(key).await? else { return Ok(None) };
+        // What cannot be read is not nothing: its roster may have been sent.
+        let kept = serde_json::from_slice(&json).map_err(|_| {
+            StoreError::new(StoreErrorKind::Corrupt, "what is kept of an Idempotency-Key cannot be read")
+        })?;
+        Ok(Some((json, kept)))
     }
 }
 
 impl Claim {
-    async fn save(&self) -> Result<(), outdial_store::StoreError> {
-        let json = serde_json::to_vec(&self.kept).unwrap_or_default();
-        self.store.put_value(&self.key, Bytes::from(json), KEPT).await
+    /// Stores what is known now, unless somebody else has stored something meanwhile. Answers whether it did.
+    async fn replace(&mut self, kept: Kept) -> Result<bool, StoreError> {
+        let json = Bytes::from(serde_json::to_vec(&kept).unwrap_or_default());
+        let before = self.stored.as_ref();
+        let replaced = self.store.compare_and_set(&self.key, before, json.clone(), KEPT).await?;
+        if replaced {
+            (self.kept, self.stored) = (kept, Some(json));
+        }
+        Ok(replaced)
     }
 
     async fn release(&self) {
@@ -135,10 +153,11 @@ impl Claim {
     /// Notes that a roster is about to be sent: from now on the work is never begun anew.
     ///
     /// # Errors
-    /// When that cannot be stored; then nothing may be sent.
+    /// When that cannot be stored, and `idempotency-in-progress` when another request has the key by now; then nothing may be
+    /// sent.
     pub async fn note_sending(&mut self, roster_id: &str) -> Result<(), ApiError> {
-        self.kept.roster_id = Some(roster_id.to_owned());
-        self.save().await.map_err(|error| store_failure(error).into())
+        let kept = Kept { roster_id: Some(roster_id.to_owned()), ..self.kept.clone() };
+        if self.replace(kept).await? { Ok(()) } else { Err(in_progress()) }
     }
 
     /// Whether sending has begun.
@@ -148,8 +167,15 @@ impl Claim {
 
     /// Keeps the answer.
     pub async fn complete(mut self, answer: SavedAnswer) {
-        self.kept.answer = Some(answer);
-        if let Err(error) = self.save().await {
+        let kept = Kept { answer: Some(answer), ..self.kept.clone() };
+        let saved = if kept.owner == self.heartbeat.lease().owner {
+            // Who has noted that they send knows best, also when they were taken for dead meanwhile.
+            let json = Bytes::from(serde_json::to_vec(&kept).unwrap_or_default());
+            self.store.put_value(&self.key, json, KEPT).await
+        } else {
+            self.replace(kept).await.map(|_| ())
+        };
+        if let Err(error) = saved {
             tracing::error!(problem = %error, "idempotency.answer_not_kept");
         }
         self.release().await;
@@ -157,10 +183,18 @@ impl Claim {
 
     /// Gives the key back: nothing was done.
     pub async fn abandon(self) {
-        if let Err(error) = self.store.delete_value(&self.key).await {
+        if let Err(error) = self.give_back().await {
             tracing::warn!(problem = %error, "idempotency.key_not_given_back");
         }
         self.release().await;
+    }
+
+    async fn give_back(&self) -> Result<(), StoreError> {
+        let Some(json) = self.store.get_value(&self.key).await? else { return Ok(()) };
+        if serde_json::from_slice(&json).is_ok_and(|kept: Kept| kept.owner == self.kept.owner) {
+            self.store.compare_and_set(&self.key, Some(&json), json.clone(), GIVEN_BACK).await?;
+        }
+        Ok(())
     }
 }
 
@@ -186,4 +220,115 @@ fn digest(parts: &[&str]) -> String {
         hash.update(part);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use outdial_core::{SecretString, SystemClock};
+    use outdial_store::StoreSettings;
+
+    use super::*;
+
+    const SCOPE: [&str; 2] = ["someone", "some-key"];
+
+    async fn keys(folder: &tempfile::TempDir) -> Idempotency {
+        let settings = StoreSettings {
+            url: SecretString::from(format!("sqlite:{}", folder.path().join("store.db").display())),
+            prefix: "outdial".to_owned(),
+            spool_dir: None,
+            spool_max_bytes: 0,
+            retention: KEPT,
+            min_replicas: 0,
+            allow_relaxed: false,
+            clock: Arc::new(SystemClock),
+        };
+        let store = outdial_store::open(settings).await.unwrap();
+        Idempotency::new(store, Tasks::new(tokio::runtime::Handle::current()), "replica".to_owned())
+    }
+
+    async fn fresh(keys: &Idempotency) -> Claim {
+        match keys.begin(&SCOPE, "body".to_owned()).await.unwrap() {
+            Begin::Fresh(claim) => claim,
+            _ => panic!("the key is not free"),
+        }
+    }
+
+    /// A claim whose owner stood still until its lease had ended, and the claim of the next one.
+    async fn late_and_next(keys: &Idempotency) -> (Claim, Claim) {
+        let late = fresh(keys).await;
+        late.release().await;
+        (late, fresh(keys).await)
+    }
+
+    fn answer(status: u16) -> SavedAnswer {
+        let content_type = "application/json".to_owned();
+        SavedAnswer { status, location: None, content_type, retry_after: None, body: "{}".to_owned() }
+    }
+
+    async fn replayed_status(keys: &Idempotency) -> Option<u16> {
+        match keys.begin(&SCOPE, "body".to_owned()).await.unwrap() {
+            Begin::Replay(answer) => Some(answer.status),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_who_lost_the_key_may_not_send() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(&folder).await;
+        let (mut late, mut next) = late_and_next(&keys).await;
+        next.note_sending("ros_2").await.unwrap();
+        let refused = late.note_sending("ros_1").await.unwrap_err();
+        assert_eq!(refused.error.code, "idempotency-in-progress");
+        assert!(!late.is_sending());
+    }
+
+    #[tokio::test]
+    async fn one_who_lost_the_key_may_not_give_it_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(&folder).await;
+        let (late, mut next) = late_and_next(&keys).await;
+        next.note_sending("ros_2").await.unwrap();
+        late.abandon().await;
+        next.complete(answer(201)).await;
+        assert_eq!(replayed_status(&keys).await, Some(201));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_given_back_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(&folder).await;
+        fresh(&keys).await.abandon().await;
+        let free = async {
+            while keys.begin(&SCOPE, "another body".to_owned()).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), free).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_sender_knows_stands_over_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(&folder).await;
+        let mut sender = fresh(&keys).await;
+        sender.note_sending("ros_1").await.unwrap();
+        sender.release().await;
+        let Begin::Orphaned(roster_id, orphan) = keys.begin(&SCOPE, "body".to_owned()).await.unwrap() else {
+            panic!("the roster may have been sent")
+        };
+        assert_eq!(roster_id, "ros_1");
+        sender.complete(answer(201)).await;
+        orphan.complete(answer(504)).await;
+        assert_eq!(replayed_status(&keys).await, Some(201));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_read_is_not_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(&folder).await;
+        let key = format!("idempotency:{}", digest(&SCOPE));
+        keys.store.put_value(&key, Bytes::from_static(b"{}"), KEPT).await.unwrap();
+        assert!(keys.begin(&SCOPE, "body".to_owned()).await.is_err());
+    }
 }

@@ -75,14 +75,14 @@ impl RosterUploads {
             self.forget_entries(&roster, |_| true).await;
             return Err(error.into());
         }
-        if let Some(claim) = claim {
-            claim.note_sending(&roster.id).await?;
+        if let Some(claim) = claim
+            && let Err(error) = claim.note_sending(&roster.id).await
+        {
+            self.close(&mut roster, &heartbeat).await;
+            return Err(error);
         }
         let failure = self.send_parts(account, &mut roster, parts, &heartbeat, trace).await;
-        self.conclude(&mut roster).await;
-        if let Err(error) = self.store.release_lease(heartbeat.lease()).await {
-            tracing::warn!(roster = roster.id, problem = %error, "roster.lease_not_released");
-        }
+        self.close(&mut roster, &heartbeat).await;
         match failure {
             Some(error) if roster.status == RosterStatus::Failed => {
                 Err(with_roster(of_account(error), roster))
@@ -124,14 +124,10 @@ impl RosterUploads {
         trace: &Trace,
     ) -> Option<Error> {
         for (at, part) in parts.into_iter().enumerate() {
-            if heartbeat.is_lost() {
-                let message = "The roster was taken for abandoned; no more of it is sent.";
-                return Some(Error::new(ErrorClass::Unavailable, "store-unavailable", message));
-            }
             roster.parts[at].status = StoredPartStatus::Sending;
-            if let Err(error) = self.store.put_roster(roster).await {
+            if let Err(error) = self.mark(roster, heartbeat).await {
                 roster.parts[at].status = StoredPartStatus::Pending;
-                return Some(store_failure(error));
+                return Some(error);
             }
             let sent = self.upstream.send_part(account, part.request, trace).await;
             let part = &mut roster.parts[at];
@@ -153,16 +149,41 @@ impl RosterUploads {
         None
     }
 
+    /// Stores that a part is being sent, then looks whether the lease is still held. In this order whoever takes the lease
+    /// over either finds the mark or is found here.
+    async fn mark(&self, roster: &StoredRoster, heartbeat: &Heartbeat) -> Result<(), Error> {
+        self.store.put_roster(roster).await.map_err(store_failure)?;
+        if heartbeat.beat().await.map_err(store_failure)? {
+            return Ok(());
+        }
+        let message = "The roster was taken for abandoned; no more of it is sent.";
+        Err(Error::new(ErrorClass::Unavailable, "store-unavailable", message))
+    }
+
+    async fn close(&self, roster: &mut StoredRoster, heartbeat: &Heartbeat) {
+        self.conclude(roster).await;
+        if let Err(error) = self.store.release_lease(heartbeat.lease()).await {
+            tracing::warn!(roster = roster.id, problem = %error, "roster.lease_not_released");
+        }
+    }
+
     /// Settles what became of a roster, and tells of it.
     pub(super) async fn conclude(&self, roster: &mut StoredRoster) {
         settle(roster);
         self.forget_entries(roster, |part| part.status == StoredPartStatus::Refused).await;
-        if let Err(error) = self.store.put_roster(roster).await {
+        // Until its event is in the log the roster counts as being sent: should we die before, the recovery tells of it.
+        let open = StoredRoster { status: RosterStatus::Sending, ..roster.clone() };
+        if let Err(error) = self.store.put_roster(&open).await {
             // The stored state says less than we know: a part that is "sending" there will be taken for unknown.
             tracing::error!(roster = roster.id, problem = %error, "roster.outcome_not_stored");
         }
-        if let Err(error) = self.announce(roster).await {
-            tracing::error!(roster = roster.id, problem = %error, "roster.event_not_stored");
+        match self.announce(roster).await {
+            Err(error) => tracing::error!(roster = roster.id, problem = %error, "roster.event_not_stored"),
+            Ok(()) => {
+                if let Err(error) = self.store.put_roster(roster).await {
+                    tracing::error!(roster = roster.id, problem = %error, "roster.not_closed");
+                }
+            }
         }
         let (account, vendor) = (roster.account.as_str(), roster.vendor.as_str());
         let status = roster.status.as_str();
