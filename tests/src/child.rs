@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::{
     client::Client,
-    setup::World,
+    gateway::push_url,
+    setup::{ICSOC, WELLCLOUD, World},
     tokens::{ALL_SCOPES, token},
     waiting::eventually,
 };
@@ -20,6 +21,7 @@ pub struct GatewayProcess {
     child: Child,
     /// Where the API is.
     pub api: SocketAddr,
+    push: SocketAddr,
 }
 
 impl GatewayProcess {
@@ -36,7 +38,14 @@ impl GatewayProcess {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addresses: Value = serde_json::from_str(&line).expect("the child tells its addresses");
-        Self { child, api: addresses["api"].as_str().unwrap().parse().unwrap() }
+        let address = |port: &str| addresses[port].as_str().unwrap().parse().unwrap();
+        Self { child, api: address("api"), push: address("push") }
+    }
+
+    /// Lets both vendors of the world push to it from now on.
+    pub fn connect_pushes(&self, world: &World) {
+        let url = |account| Some(push_url(self.push, account));
+        world.vendors.control().set_push_urls(url(WELLCLOUD), url(ICSOC));
     }
 
     /// A caller with every scope for every account.

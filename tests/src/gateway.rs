@@ -45,6 +45,12 @@ pub struct PushReply {
     pub body: Value,
 }
 
+/// Where a vendor pushes for an account, at a push port.
+pub fn push_url(port: SocketAddr, account: &str) -> String {
+    let secret = if account == ICSOC { ICSOC_PUSH_TOKEN } else { WELLCLOUD_PUSH_TOKEN };
+    format!("http://{port}/push/{account}/{secret}")
+}
+
 impl TestGateway {
     /// Starts one in a new world.
     ///
@@ -151,8 +157,7 @@ impl TestGateway {
 
     /// Where a vendor pushes for an account.
     pub fn push_url(&self, account: &str) -> String {
-        let secret = if account == ICSOC { ICSOC_PUSH_TOKEN } else { WELLCLOUD_PUSH_TOKEN };
-        format!("http://{}/push/{account}/{secret}", self.push_port())
+        push_url(self.push_port(), account)
     }
 
     /// Lets both vendors push from now on.

@@ -106,6 +106,14 @@ impl World {
         Arc::new(Self { vendors, setup, variables, directory: TempDir::new().unwrap(), redis })
     }
 
+    /// The Redis, of a world that has one.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn redis(&self) -> &RedisServer {
+        self.redis.as_ref().expect("the world keeps its store in a file")
+    }
+
     /// A path in a directory that goes with the world.
     pub fn path(&self, name: &str) -> String {
         self.directory.path().join(name).display().to_string()

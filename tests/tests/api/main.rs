@@ -8,6 +8,7 @@
 )]
 
 mod bodies;
+mod durability;
 mod events;
 mod pages;
 mod public_keys;
@@ -21,6 +22,7 @@ mod roster_forms;
 mod roster_keys;
 mod roster_rules;
 mod routes;
+mod spooling;
 mod stopping;
 mod tokens;
 mod uploads;
