@@ -161,6 +161,8 @@ fn serve_api(listener: TcpListener, http: &HttpConfig, services: Services) -> io
     Ok(server
         .workers(workers)
         .max_connections((API_CONNECTIONS / workers).max(1))
+        // A follower who hangs up gives its place back at once, not when two heartbeats could not be sent.
+        .h1_allow_half_closed(false)
         .backlog(BACKLOG)
         .client_request_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
