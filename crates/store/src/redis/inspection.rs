@@ -1,7 +1,10 @@
 //! Whether a Redis server keeps what it acknowledges: looked at when a connection is made, and when someone asks for the
 //! state of the store.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use redis::{FromRedisValue, Value, cmd, from_redis_value};
 
@@ -12,16 +15,22 @@ use crate::{Durability, StoreError, StoreErrorKind};
 pub(super) struct Inspection {
     allow_relaxed: bool,
     found: Mutex<Option<Durability>>,
+    admitted_at: Mutex<Option<Instant>>,
 }
 
 impl Inspection {
     pub(super) fn new(allow_relaxed: bool) -> Self {
-        Self { allow_relaxed, found: Mutex::new(None) }
+        Self { allow_relaxed, found: Mutex::default(), admitted_at: Mutex::default() }
     }
 
     /// How far an acknowledged append is safe, by what was found last.
     pub(super) fn durability(&self) -> Option<Durability> {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a server was admitted after that.
+    pub(super) fn has_admitted_since(&self, time: Instant) -> bool {
+        self.admitted_at.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at > time)
     }
 
     /// Admits a server that keeps what it acknowledges.
@@ -43,6 +52,7 @@ impl Inspection {
             Err(_) => Durability::Relaxed,
         };
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(durability);
+        *self.admitted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(())
     }
 

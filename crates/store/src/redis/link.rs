@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{StoreError, StoreErrorKind};
 
-/// How long after a failed attempt to connect callers are told of it without another one.
+/// How long after a failed attempt to connect callers are told of it without another one, unless another link has reached
+/// the server since.
 const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Longest wait for what a server tells of itself.
@@ -91,6 +92,7 @@ impl Link {
         }
         if let Some((when, error)) = &state.failed
             && when.elapsed() < CONNECT_PAUSE
+            && !self.inspection.has_admitted_since(*when)
         {
             return Err(error.clone());
         }

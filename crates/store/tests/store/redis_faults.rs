@@ -220,6 +220,33 @@ async fn a_value_that_replicas_did_not_acknowledge_is_not_won() {
 }
 
 #[tokio::test]
+async fn a_duplicate_is_no_success_while_replicas_lack_the_first() {
+    let server = RedisServer::start();
+    let replica =
+        RedisServer::start_with(&["--replicaof", &format!("127.0.0.1 {}", server.address().port())]);
+    let demanding = || StoreSettings { min_replicas: 1, ..settings(&server.url(), &clock()) };
+    let store = open(demanding()).await.unwrap();
+    until("the replica has joined", async || {
+        store.append(batch(vec![record("ic-1", "1")]), at(0)).await.is_ok()
+    })
+    .await;
+    replica.freeze();
+    // To another process the record is a duplicate, and its own connection has written nothing that a replica could lack.
+    let other = open(demanding()).await.unwrap();
+    for store in [&store, &other] {
+        let lacking = store.append(batch(vec![record("ic-1", "2")]), at(0)).await.unwrap_err();
+        assert_eq!(lacking.kind, StoreErrorKind::OutcomeUnknown);
+        assert!(lacking.detail.contains("under-replicated"), "{lacking}");
+    }
+    replica.thaw();
+    until("the replica has caught up", async || {
+        other.append(batch(vec![record("ic-1", "2")]), at(0)).await.is_ok()
+    })
+    .await;
+    assert_eq!(log(&*store).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_frozen_server_is_given_up_in_time() {
     let server = RedisServer::start();
     let store = open_at(&server.url()).await;
