@@ -136,7 +136,7 @@ impl CallRecord {
         received_at: Timestamp,
     ) -> Self {
         Self {
-            id: format!("{account}/{call_id}"),
+            id: [account.as_str(), "/", &call_id].concat(),
             account,
             vendor,
             call_id,

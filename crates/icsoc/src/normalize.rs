@@ -8,7 +8,7 @@ use outdial_core::{
     AccountId, Agent, AgentLeg, CallRecord, DecodedRecord, Disposition, EndedBy, Outcome, PhoneNumber,
     QuarantineReason, ReceivedVia, Region, Timestamp, json::FieldReader,
 };
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 use time::{PrimitiveDateTime, macros::format_description, macros::offset};
 
 use crate::{VENDOR, wire::Names};
@@ -42,7 +42,7 @@ pub fn normalize(
     read_times(&mut fields, names, &mut record);
     read_result(&mut fields, &mut record);
     read_durations(&mut fields, names, &mut record);
-    record.raw = RawValue::from_string(text.to_owned()).ok();
+    record.raw = Some(fields.whole());
     Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
 }
 

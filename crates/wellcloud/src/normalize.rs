@@ -5,7 +5,6 @@ use outdial_core::{
     ReceivedVia, Timestamp,
     json::{FieldReader, parse_integer},
 };
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::{VENDOR, codes, wire::RESULT_FIELDS};
@@ -42,7 +41,7 @@ pub fn normalize(
         let id = undialled_id(&record, text);
         record = CallRecord { id: format!("{account}/{id}"), call_id: id, ..record };
     }
-    record.raw = RawValue::from_string(text.to_owned()).ok();
+    record.raw = Some(fields.whole());
     Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use encoding_rs::GB18030;
 use outdial_core::{
-    AccountId, DecodedPush, PushItem, QuarantineReason, Timestamp, VerifiedPush, Warning,
+    AccountId, DecodedPush, DecodedRecord, PushItem, QuarantineReason, Timestamp, VerifiedPush, Warning,
     json::{split_array, split_object},
 };
 
@@ -29,9 +29,14 @@ pub fn decode(account: &AccountId, push: &VerifiedPush) -> DecodedPush {
             };
         }
     };
-    let items = ranges
-        .into_iter()
-        .map(|range| decode_item(account, &bytes[range], text.warning, push.raw.received_at));
+    let items = ranges.into_iter().map(|range| {
+        let slice = &bytes[range];
+        let raw = match text.bytes {
+            Cow::Borrowed(_) => push.payload.slice_ref(slice),
+            Cow::Owned(_) => Bytes::copy_from_slice(slice),
+        };
+        PushItem { raw, result: decode_item(account, slice, text.warning, push.raw.received_at) }
+    });
     DecodedPush { items: items.collect(), answer: None }
 }
 
@@ -59,13 +64,12 @@ fn decode_item(
     slice: &[u8],
     warning: Option<&'static str>,
     received_at: Timestamp,
-) -> PushItem {
-    let result = std::str::from_utf8(slice)
+) -> Result<DecodedRecord, QuarantineReason> {
+    std::str::from_utf8(slice)
         .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"))
         .and_then(|text| normalize(account, text, received_at))
         .map(|mut decoded| {
             decoded.warnings.extend(warning.map(|code| Warning { field: "", code }));
             decoded
-        });
-    PushItem { raw: Bytes::copy_from_slice(slice), result }
+        })
 }

@@ -1,22 +1,24 @@
 //! The fields of one record, read leniently: strings where numbers are documented and the other way round.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::exceeds_depth;
+use super::{exceeds_depth, scan::each_member};
 use crate::{DecodedRecord, QuarantineReason, Warning};
 
 /// Deepest nesting that a record may have.
 const DEPTH_LIMIT: usize = 100;
 
+/// Fields that there is room for from the start. WellCloud's results have no more, and allocators are quick with what is
+/// below a kilobyte.
+const MEMBERS: usize = 24;
+
 /// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
 pub struct FieldReader<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    whole: &'a RawValue,
+    /// Each value as the JSON that it is.
+    members: Vec<(Cow<'a, str>, &'a str)>,
     /// What was odd so far.
     pub warnings: Vec<Warning>,
 }
@@ -33,24 +35,40 @@ impl<'a> FieldReader<'a> {
         if !text.trim_start().starts_with('{') {
             return Err(QuarantineReason::new("not_an_object", "the record is not a JSON object"));
         }
-        let Members(members) = serde_json::from_str(text).map_err(|error| {
+        let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
             let place = format!("not JSON at line {} column {}", error.line(), error.column());
             QuarantineReason::new("not_json", place)
         })?;
-        let mut reader = Self { members: Vec::with_capacity(members.len()), warnings: Vec::new() };
-        for (key, value) in members {
-            if holds_broken_text(value) {
-                return Err(QuarantineReason::new("not_json", "a text holds half a surrogate pair"));
+        let json = whole.get();
+        let has_escapes = json.contains("\\u");
+        let mut reader = Self { whole, members: Vec::with_capacity(MEMBERS), warnings: Vec::new() };
+        let mut marks = 0;
+        let taken = each_member(json.as_bytes(), |member| {
+            let (key, value) = (scalar(&json[member.key])?, &json[member.value]);
+            if has_escapes && holds_broken_text(value) {
+                return None;
             }
-            match reader.members.iter_mut().find(|(known, _)| *known == key) {
-                Some(known) => {
-                    known.1 = value;
+            // A key whose mark is new has not been there before; few keys share one.
+            let mark = mark(&key);
+            let before = if marks & mark == 0 { None } else { reader.find(&key) };
+            marks |= mark;
+            match before {
+                Some(at) => {
+                    reader.members[at].1 = value;
                     reader.warn("", "duplicate_key");
                 }
                 None => reader.members.push((key, value)),
             }
-        }
-        Ok(reader)
+            Some(())
+        });
+        // That it is JSON is known by now.
+        let broken = || QuarantineReason::new("not_json", "a text holds half a surrogate pair");
+        taken.map(|()| reader).ok_or_else(broken)
+    }
+
+    /// The record as it came.
+    pub fn whole(&self) -> Box<RawValue> {
+        self.whole.to_owned()
     }
 
     /// Notes that a field could not be used.
@@ -61,16 +79,23 @@ impl<'a> FieldReader<'a> {
         }
     }
 
+    fn find(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|(key, _)| key == name)
+    }
+
     /// The JSON of a field; `None` if absent or null.
-    pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        let (_, value) = self.members.iter().find(|(key, _)| key == name)?;
-        (value.get() != "null").then_some(value)
+    fn json(&self, name: &str) -> Option<&'a str> {
+        let (_, value) = &self.members[self.find(name)?];
+        (*value != "null").then_some(*value)
     }
 
     /// A field as text: a string, or a number exactly as it is written. Empty and blank text is absent.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
-        let raw = self.raw(name)?;
-        match scalar_text(raw) {
+        self.scalar(name).map(Cow::into_owned)
+    }
+
+    fn scalar(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        match scalar(self.json(name)?) {
             Some(text) if text.trim().is_empty() => None,
             Some(text) => Some(text),
             None => {
@@ -82,7 +107,7 @@ impl<'a> FieldReader<'a> {
 
     /// A field as a whole number, from a number or a string.
     pub fn integer(&mut self, name: &'static str) -> Option<i64> {
-        let text = self.text(name)?;
+        let text = self.scalar(name)?;
         let value = parse_integer(&text);
         if value.is_none() {
             self.warn(name, "not_an_integer");
@@ -94,8 +119,7 @@ impl<'a> FieldReader<'a> {
     /// empty list, an empty object, an empty string and null are all absent. An object inside a string that is nested too deep
     /// stays text: the record that holds it has to be readable again.
     pub fn object(&mut self, name: &'static str) -> Option<Map<String, Value>> {
-        let raw = self.raw(name)?;
-        let tree = match serde_json::from_str(raw.get()) {
+        let tree = match serde_json::from_str(self.json(name)?) {
             Ok(Value::String(text)) if exceeds_depth(text.as_bytes(), DEPTH_LIMIT) => Value::String(text),
             Ok(Value::String(text)) => match serde_json::from_str(&text) {
                 Ok(Value::Object(fields)) => Value::Object(fields),
@@ -128,21 +152,32 @@ impl<'a> FieldReader<'a> {
     }
 }
 
+/// One bit of 64, by the length and the last letter.
+fn mark(key: &str) -> u64 {
+    let last = key.as_bytes().last().copied().unwrap_or_default();
+    1 << ((key.len() * 7 + usize::from(last)) % 64)
+}
+
 /// Whether a text inside cannot be decoded. Taking members apart does not look into them, and only an escape of the
 /// surrogate range can be wrong in a way that it passes over.
-fn holds_broken_text(raw: &RawValue) -> bool {
+fn holds_broken_text(json: &str) -> bool {
     let may_be_broken =
-        raw.get().as_bytes().windows(3).any(|w| w[0] == b'\\' && w[1] == b'u' && w[2] | 0x20 == b'd');
-    may_be_broken && serde_json::from_str::<Value>(raw.get()).is_err()
+        json.as_bytes().windows(3).any(|w| w[0] == b'\\' && w[1] == b'u' && w[2] | 0x20 == b'd');
+    may_be_broken && serde_json::from_str::<Value>(json).is_err()
 }
 
 /// A string's text, or a number or truth value exactly as it is written; `None` for null and everything with parts.
 pub fn scalar_text(raw: &RawValue) -> Option<String> {
-    let text = raw.get();
-    match text.as_bytes().first()? {
-        b'"' => serde_json::from_str(text).ok(),
+    scalar(raw.get()).map(Cow::into_owned)
+}
+
+/// The text of a value that is known to be JSON, borrowed where it holds no escape.
+fn scalar(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().first()? {
+        b'"' if json.as_bytes().contains(&b'\\') => serde_json::from_str(json).ok().map(Cow::Owned),
+        b'"' => json.get(1..json.len() - 1).map(Cow::Borrowed),
         b'{' | b'[' | b'n' => None,
-        _ => Some(text.to_owned()),
+        _ => Some(Cow::Borrowed(json)),
     }
 }
 
@@ -159,55 +194,6 @@ pub fn parse_integer(text: &str) -> Option<i64> {
     let value: f64 = text.parse().ok()?;
     let whole = value.fract() == 0.0 && value.abs() < EXACT;
     whole.then(|| format!("{value:.0}").parse().ok()).flatten()
-}
-
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(48);
-                while let Some((KeyText(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-/// A key, borrowed where it holds no escape.
-struct KeyText<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for KeyText<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = KeyText<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(KeyText(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(KeyText(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
-    }
 }
 
 #[cfg(test)]

@@ -15,21 +15,36 @@ pub struct Member {
 /// The elements of the array that `bytes` is, without surrounding white space. `None` if it is no array, or does not end
 /// where the array ends.
 pub fn split_array(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
-    let pieces = split_container(bytes, b'[', b']')?;
-    Some(pieces.into_iter().map(|piece| trim(bytes, piece)).collect())
+    let mut elements = Vec::new();
+    each_piece(bytes, [b'[', b']'], |piece| {
+        elements.push(trim(bytes, piece));
+        Some(())
+    })?;
+    Some(elements)
 }
 
 /// The members of the object that `bytes` is. `None` if it is no object, does not end where the object ends, or a member
 /// has no key or no value.
 pub fn split_object(bytes: &[u8]) -> Option<Vec<Member>> {
-    split_container(bytes, b'{', b'}')?
-        .into_iter()
-        .map(|piece| split_member(bytes, trim(bytes, piece)))
-        .collect()
+    let mut members = Vec::new();
+    each_member(bytes, |member| {
+        members.push(member);
+        Some(())
+    })?;
+    Some(members)
+}
+
+/// Gives each member of the object that `bytes` is to `take`. `None` where [`split_object`] is, and where `take` is.
+pub fn each_member(bytes: &[u8], mut take: impl FnMut(Member) -> Option<()>) -> Option<()> {
+    each_piece(bytes, [b'{', b'}'], |piece| take(split_member(bytes, trim(bytes, piece))?))
 }
 
 /// Whether brackets nest deeper than `limit` anywhere in `bytes`.
 pub fn exceeds_depth(bytes: &[u8], limit: usize) -> bool {
+    // Most records have fewer brackets than they may be nested deep, which is quickly counted.
+    if memchr::memchr2_iter(b'[', b'{', bytes).nth(limit).is_none() {
+        return false;
+    }
     let mut depth = 0_usize;
     let mut at = 0;
     while at < bytes.len() {
@@ -47,13 +62,16 @@ pub fn exceeds_depth(bytes: &[u8], limit: usize) -> bool {
     false
 }
 
-fn split_container(bytes: &[u8], open: u8, close: u8) -> Option<Vec<Range<usize>>> {
+fn each_piece(
+    bytes: &[u8],
+    [open, close]: [u8; 2],
+    mut take: impl FnMut(Range<usize>) -> Option<()>,
+) -> Option<()> {
     let whole = trim(bytes, 0..bytes.len());
     if whole.len() < 2 || bytes[whole.start] != open || bytes[whole.end - 1] != close {
         return None;
     }
     let inside = whole.start + 1..whole.end - 1;
-    let mut pieces = Vec::new();
     let (mut depth, mut start, mut at) = (0_usize, inside.start, inside.start);
     while at < inside.end {
         match bytes[at] {
@@ -61,7 +79,7 @@ fn split_container(bytes: &[u8], open: u8, close: u8) -> Option<Vec<Range<usize>
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.checked_sub(1)?,
             b',' if depth == 0 => {
-                pieces.push(start..at);
+                take(start..at)?;
                 start = at + 1;
             }
             _ => {}
@@ -72,10 +90,8 @@ fn split_container(bytes: &[u8], open: u8, close: u8) -> Option<Vec<Range<usize>
         return None;
     }
     let last = start..inside.end;
-    if !pieces.is_empty() || !trim(bytes, last.clone()).is_empty() {
-        pieces.push(last);
-    }
-    Some(pieces)
+    let is_empty = start == inside.start && trim(bytes, last.clone()).is_empty();
+    if is_empty { Some(()) } else { take(last) }
 }
 
 fn split_member(bytes: &[u8], piece: Range<usize>) -> Option<Member> {
@@ -94,22 +110,25 @@ fn split_member(bytes: &[u8], piece: Range<usize>) -> Option<Member> {
 /// The place after the closing quote of the string that opens at `open`; `None` if it never closes.
 pub fn string_end(bytes: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'\\' => at += 2,
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes[at] {
             b'"' => return Some(at + 1),
-            _ => at += 1,
+            _ => at += 2,
         }
     }
-    None
 }
 
 fn trim(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    let piece = &bytes[range.clone()];
-    let lead = piece.iter().take_while(|byte| is_space(byte)).count();
-    let tail = piece[lead..].iter().rev().take_while(|byte| is_space(byte)).count();
-    range.start + lead..range.end - tail
+    let is_space = |at: usize| matches!(bytes[at], b' ' | b'\t' | b'\r' | b'\n');
+    let Range { mut start, mut end } = range;
+    while start < end && is_space(start) {
+        start += 1;
+    }
+    while start < end && is_space(end - 1) {
+        end -= 1;
+    }
+    start..end
 }
 
 #[cfg(test)]
