@@ -86,7 +86,7 @@ pub async fn upload(
     job.run(prepared, claim).await
 }
 
-async fn release(claim: Option<Claim>) {
+async fn release(claim: Option<Box<Claim>>) {
     if let Some(claim) = claim {
         claim.abandon().await;
     }
@@ -103,7 +103,7 @@ struct UploadJob {
 }
 
 impl UploadJob {
-    async fn run(self, prepared: Prepared, claim: Option<Claim>) -> Result<HttpResponse, Failure> {
+    async fn run(self, prepared: Prepared, claim: Option<Box<Claim>>) -> Result<HttpResponse, Failure> {
         if self.dry_run {
             release(claim).await;
             let now = self.service.clock.now();
@@ -119,10 +119,11 @@ impl UploadJob {
     }
 
     /// Sends, and keeps the answer under the key once sending had begun.
-    async fn send(self, prepared: Prepared, mut claim: Option<Claim>) -> Result<SavedAnswer, Failure> {
+    async fn send(self, prepared: Prepared, mut claim: Option<Box<Claim>>) -> Result<SavedAnswer, Failure> {
         let uploads = &self.service.uploads;
-        let sent =
-            uploads.upload(&self.account, &self.campaign_id, prepared, claim.as_mut(), &self.trace).await;
+        let sent = uploads
+            .upload(&self.account, &self.campaign_id, prepared, claim.as_deref_mut(), &self.trace)
+            .await;
         match sent {
             Ok(roster) => {
                 let answer = SavedAnswer {
@@ -179,7 +180,7 @@ fn render_saved(answer: SavedAnswer, replayed: bool) -> HttpResponse {
 }
 
 enum Claimed {
-    Fresh(Claim),
+    Fresh(Box<Claim>),
     Answered(SavedAnswer),
 }
 
@@ -195,7 +196,7 @@ async fn claim(
     let fingerprint = body.fingerprint(request);
     let scope = [&principal.issuer, &principal.subject, account.id.as_str(), campaign_id, key];
     match service.idempotency.begin(&scope, fingerprint).await? {
-        Begin::Fresh(claim) => Ok(Claimed::Fresh(claim)),
+        Begin::Fresh(claim) => Ok(Claimed::Fresh(Box::new(claim))),
         Begin::Replay(answer) => Ok(Claimed::Answered(answer)),
         Begin::Orphaned(roster_id, claim) => {
             let message = format!(

@@ -5,6 +5,8 @@ use outdial_store::EntryRow;
 
 /// Text of one chunk. Chunks are never grown, so nothing is ever copied.
 const CHUNK_BYTES: usize = 512 * 1024;
+/// Bits of a place that count rows inside a chunk: a row has two bytes of text at least.
+const ROW_BITS: u32 = 18;
 /// Most entries given out at once, as the store takes them.
 const BATCH: usize = 5_000;
 
@@ -30,7 +32,7 @@ pub struct EntryArena {
 
 impl EntryArena {
     /// Keeps an entry. Fields are shorter than 64 KiB, which the intake has checked. Answers its place.
-    pub fn push(&mut self, entry: &RosterEntry<'_>, part: usize) -> u64 {
+    pub fn push(&mut self, entry: &RosterEntry<'_>, part: usize) -> u32 {
         let customer = entry.customer_id.unwrap_or_default();
         let length = entry.entry_id.len() + entry.number.len() + customer.len();
         let full = self.chunks.last().is_none_or(|chunk| chunk.text.len() + length > CHUNK_BYTES);
@@ -41,42 +43,44 @@ impl EntryArena {
         let at = self.chunks.len() - 1;
         let chunk = &mut self.chunks[at];
         let row = Row {
-            start: u32::try_from(chunk.text.len()).unwrap_or(u32::MAX),
+            start: as_u32(chunk.text.len()),
             id: short(entry.entry_id),
             number: short(entry.number),
             customer: short(customer),
-            part: u32::try_from(part).unwrap_or(u32::MAX),
+            part: as_u32(part),
         };
         for field in [entry.entry_id, entry.number, customer] {
             chunk.text.push_str(field);
         }
         chunk.rows.push(row);
-        let (chunk_at, row_at) = (as_u64(at), as_u64(chunk.rows.len() - 1));
-        chunk_at << 32 | row_at
+        as_u32(at) << ROW_BITS | as_u32(chunk.rows.len() - 1)
     }
 
     /// The id of the entry at a place.
-    pub fn entry_id(&self, place: u64) -> &str {
-        let (chunk_at, row_at) = (place >> 32, place & u64::from(u32::MAX));
+    pub fn entry_id(&self, place: u32) -> &str {
+        let (chunk_at, row_at) = (place >> ROW_BITS, place & ((1 << ROW_BITS) - 1));
         let chunk = usize::try_from(chunk_at).ok().and_then(|at| self.chunks.get(at));
         let row = usize::try_from(row_at).ok().zip(chunk).and_then(|(at, chunk)| chunk.rows.get(at));
         chunk.zip(row).map_or("", |(chunk, row)| cut(&chunk.text, row.start, row.id))
     }
 
-    /// The entries in batches that the store takes, each with the number of its part, from 0.
+    /// The entries in batches that the store takes, each with the number of its part, from 0. What was given out is freed.
     pub fn into_batches(self) -> impl Iterator<Item = (u32, Vec<EntryRow>)> {
-        self.chunks.into_iter().flat_map(|chunk| {
-            let mut parts: Vec<u32> = chunk.rows.iter().map(|row| row.part).collect();
-            parts.sort_unstable();
-            parts.dedup();
-            let mut batches = Vec::new();
-            for part in parts {
-                let rows: Vec<&Row> = chunk.rows.iter().filter(|row| row.part == part).collect();
-                for some in rows.chunks(BATCH) {
-                    batches.push((part, some.iter().map(|row| entry_row(&chunk.text, row)).collect()));
-                }
-            }
-            batches
+        self.chunks.into_iter().flat_map(Chunk::into_batches)
+    }
+}
+
+impl Chunk {
+    fn into_batches(mut self) -> impl Iterator<Item = (u32, Vec<EntryRow>)> {
+        self.rows.sort_by_key(|row| row.part);
+        let mut given = 0;
+        std::iter::from_fn(move || {
+            let rest = &self.rows[given..];
+            let part = rest.first()?.part;
+            let count = rest.iter().take(BATCH).take_while(|row| row.part == part).count();
+            let batch = rest[..count].iter().map(|row| entry_row(&self.text, row)).collect();
+            given += count;
+            Some((part, batch))
         })
     }
 }
@@ -100,8 +104,8 @@ fn short(text: &str) -> u16 {
     u16::try_from(text.len()).unwrap_or(u16::MAX)
 }
 
-fn as_u64(at: usize) -> u64 {
-    u64::try_from(at).unwrap_or(u64::MAX)
+fn as_u32(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

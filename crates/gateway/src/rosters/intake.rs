@@ -1,10 +1,8 @@
 //! Entries as they are read: checked, joined by the vendor's encoder, and every refusal noted with its place.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher, RandomState},
-};
+use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::HashTable;
 use outdial_core::{ErrorClass, RosterEncoder, RosterEntry, RosterPart};
 use serde_json::{Value, json};
 
@@ -283,31 +281,33 @@ fn check_text(name: &str, value: &str) -> Result<(), (&'static str, String)> {
     Ok(())
 }
 
-/// Entry ids that were taken, as hashes with the place of the text. Ids with one hash are told apart by the text; the last
-/// one has the hash, those before it are beside.
+/// Entry ids that were taken: half of the hash, so that a growing table need not look them up, and the place of the text,
+/// which is compared.
 #[derive(Default)]
 struct Seen {
     hasher: RandomState,
-    places: HashMap<u64, u64>,
-    clashing: Vec<(u64, u64)>,
+    places: HashTable<(u32, u32)>,
 }
 
 impl Seen {
-    fn key(&self, entry_id: &str) -> u64 {
-        self.hasher.hash_one(entry_id)
+    fn key(&self, entry_id: &str) -> u32 {
+        let [.., a, b, c, d] = self.hasher.hash_one(entry_id).to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
     }
 
-    fn contains(&self, key: u64, entry_id: &str, entries: &EntryArena) -> bool {
-        let same = |place: &u64| entries.entry_id(*place) == entry_id;
-        let Some(place) = self.places.get(&key) else { return false };
-        same(place) || self.clashing.iter().any(|(clashing, place)| *clashing == key && same(place))
+    fn contains(&self, key: u32, entry_id: &str, entries: &EntryArena) -> bool {
+        let is_same = |(other, place): &(u32, u32)| *other == key && entries.entry_id(*place) == entry_id;
+        self.places.find(spread(key), is_same).is_some()
     }
 
-    fn insert(&mut self, key: u64, place: u64) {
-        if let Some(before) = self.places.insert(key, place) {
-            self.clashing.push((key, before));
-        }
+    fn insert(&mut self, key: u32, place: u32) {
+        self.places.insert_unique(spread(key), (key, place), |(key, _)| spread(*key));
     }
+}
+
+/// The table tells entries apart by the highest bits of a hash.
+fn spread(key: u32) -> u64 {
+    u64::from(key) << 32 | u64::from(key)
 }
 
 #[cfg(test)]
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_with_one_hash_are_all_remembered() {
+    fn ids_with_one_hash_are_told_apart() {
         let (mut entries, mut seen) = (EntryArena::default(), Seen::default());
         for entry_id in ["a", "b", "c"] {
             assert!(!seen.contains(7, entry_id, &entries), "{entry_id}");

@@ -99,11 +99,11 @@ impl Reader {
     }
 
     fn read(&mut self, chunk: &[u8], last: bool, intake: &mut Intake) -> Result<(), BodyError> {
-        let text = self.decoder.decode(chunk, last)?;
-        match &mut self.parser {
+        let parser = &mut self.parser;
+        self.decoder.decode(chunk, last, |text| match parser {
             Parser::Lines(lines) => lines.feed(text, intake),
             Parser::Ndjson(lines) => lines.feed(text, intake),
             Parser::Json(json) => json.feed(text, intake),
-        }
+        })
     }
 }

@@ -22,34 +22,36 @@ impl TextDecoder {
         Self { charset, decoder, cut: Vec::new(), text: String::new(), lines: 0, at_start: true }
     }
 
-    /// The text of the next chunk; `last` ends it.
+    /// Gives the text of the next chunk to `take`, in one piece or two; `last` ends it.
     ///
     /// # Errors
-    /// `not-utf-8` or `not-gb18030`, naming the line.
-    pub fn decode<'a>(&'a mut self, chunk: &'a [u8], last: bool) -> Result<&'a str, BodyError> {
-        if self.charset == UTF_8 { self.decode_utf8(chunk, last) } else { self.decode_other(chunk, last) }
+    /// `not-utf-8` or `not-gb18030`, naming the line, and what `take` answers.
+    pub fn decode(
+        &mut self,
+        chunk: &[u8],
+        last: bool,
+        mut take: impl FnMut(&str) -> Result<(), BodyError>,
+    ) -> Result<(), BodyError> {
+        if self.charset != UTF_8 {
+            return take(self.decode_other(chunk, last)?);
+        }
+        let mut rest = chunk;
+        if let Some(first) = self.cut.first() {
+            // The first byte of a character tells how many it has.
+            let width = usize::try_from(first.leading_ones()).unwrap_or_default();
+            let missing;
+            (missing, rest) = rest.split_at(width.saturating_sub(self.cut.len()).min(rest.len()));
+            let mut character = std::mem::take(&mut self.cut);
+            character.extend_from_slice(missing);
+            take(self.decode_utf8(&character, last && rest.is_empty())?)?;
+        }
+        if rest.is_empty() { Ok(()) } else { take(self.decode_utf8(rest, last)?) }
     }
 
-    fn decode_utf8<'a>(&'a mut self, chunk: &'a [u8], last: bool) -> Result<&'a str, BodyError> {
-        let joined: &[u8] = if self.cut.is_empty() {
-            chunk
-        } else {
-            let mut bytes = std::mem::take(&mut self.cut);
-            bytes.extend_from_slice(chunk);
-            self.text.clear();
-            return self.finish_joined(bytes, last);
-        };
-        let (valid, cut) = self.split_valid(joined, last)?;
+    fn decode_utf8<'a>(&mut self, bytes: &'a [u8], last: bool) -> Result<&'a str, BodyError> {
+        let (valid, cut) = self.split_valid(bytes, last)?;
         self.cut = cut.to_vec();
         Ok(self.begin(valid))
-    }
-
-    fn finish_joined(&mut self, bytes: Vec<u8>, last: bool) -> Result<&str, BodyError> {
-        let (valid, cut) = self.split_valid(&bytes, last)?;
-        let (valid, cut) = (valid.to_owned(), cut.to_vec());
-        self.cut = cut;
-        self.text = self.begin(&valid).to_owned();
-        Ok(&self.text)
     }
 
     /// Splits off a character that the end of the chunk cuts.
@@ -100,13 +102,18 @@ mod tests {
     use super::*;
     use encoding_rs::GB18030;
 
+    fn push(text: &mut String, piece: &str) -> Result<(), BodyError> {
+        text.push_str(piece);
+        Ok(())
+    }
+
     fn byte_by_byte(charset: &'static Encoding, bytes: &[u8]) -> Result<String, BodyError> {
         let mut decoder = TextDecoder::new(charset);
         let mut text = String::new();
         for at in 0..bytes.len() {
-            text.push_str(decoder.decode(&bytes[at..=at], false)?);
+            decoder.decode(&bytes[at..=at], false, |piece| push(&mut text, piece))?;
         }
-        text.push_str(decoder.decode(&[], true)?);
+        decoder.decode(&[], true, |piece| push(&mut text, piece))?;
         Ok(text)
     }
 

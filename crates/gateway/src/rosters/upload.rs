@@ -41,10 +41,10 @@ impl RosterUploads {
         Self { store, clock, owner, upstream, metrics, tasks }
     }
 
-    /// Sends a roster. Answers it when the vendor took, or may have taken, at least one part.
+    /// Sends a roster. Answers it when the vendor took at least one part.
     ///
     /// # Errors
-    /// Why nothing was taken. When a roster was stored all the same, it is part of the error.
+    /// Why no part is known to be taken. When a roster was stored all the same, it is part of the error.
     pub async fn upload(
         &self,
         account: &Arc<Account>,
@@ -84,10 +84,7 @@ impl RosterUploads {
         let failure = self.send_parts(account, &mut roster, parts, &heartbeat, trace).await;
         self.close(&mut roster, &heartbeat).await;
         match failure {
-            Some(error) if roster.status == RosterStatus::Failed => {
-                Err(with_roster(of_account(error), roster))
-            }
-            // Of all parts it is unknown: the caller must not take that for a success.
+            // None was taken, or nobody knows of any: the caller must not take that for a success.
             Some(error) if roster.accepted == 0 => Err(with_roster(of_account(error), roster)),
             _ => Ok(roster.into()),
         }
