@@ -24,9 +24,6 @@ use clap::{CommandFactory, Parser};
 use arguments::{Arguments, Command};
 use failure::Failure;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Threads for what goes on beside the ports, which have threads of their own.
 const THREADS: usize = 2;
 
