@@ -13,10 +13,12 @@ mod sqlite;
 pub use error::{StoreError, StoreErrorKind};
 pub use open::open;
 pub use roles::{
-    Appended, Batch, CallRecords, Durability, EntryRow, EventLog, Kv, Lease, Leases, LogBounds, PageKey,
-    Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter, RosterStatus,
-    Rosters, StoreMode, StoreStatus, StoredEvent, StoredPart, StoredPartStatus, StoredRoster, Summary,
-    SummaryCount,
+    Appended, Batch, CallRecords, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress,
+    DeliveryStatus, Durability, EntryRow, EventLog, Kv, Lease, Leases, LogBounds, PageKey, Quarantine,
+    QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay, ReplayProgress, RosterFilter,
+    RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode, StoreStatus, StoredDelivery,
+    StoredEvent, StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter,
+    SubscriptionStatus, Subscriptions, Summary, SummaryCount,
 };
 pub use settings::StoreSettings;
 

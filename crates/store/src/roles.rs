@@ -5,6 +5,7 @@ mod log;
 mod quarantine;
 mod records;
 mod rosters;
+mod subscriptions;
 
 pub(crate) use kv::check_value;
 pub use kv::{Kv, Lease, Leases};
@@ -15,4 +16,10 @@ pub use records::{CallRecords, PageKey, RecordPage, Summary, SummaryCount};
 pub(crate) use rosters::check_entries;
 pub use rosters::{
     EntryRow, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus, StoredRoster,
+};
+pub(crate) use subscriptions::check_commit;
+pub use subscriptions::{
+    DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress, DeliveryStatus, Replay,
+    ReplayProgress, SUBSCRIPTIONS_LIMIT, SigningSecret, StoredDelivery, StoredSubscription,
+    SubscriptionFilter, SubscriptionStatus, Subscriptions,
 };
