@@ -214,6 +214,8 @@ pub struct DeliveredEvent {
     pub id: String,
     /// Its place in the log.
     pub position: Position,
+    /// What it is about: what an ordered subscription keeps the order of.
+    pub subject: String,
 }
 
 impl StoredDelivery {
