@@ -1,19 +1,25 @@
 //! Which events a reader asks for, and as they may see them.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
-use outdial_core::{AccountId, Event, EventData};
-use outdial_store::StoredEvent;
+use outdial_core::{AccountId, CallRecord, Disposition, Outcome, event_type};
+use outdial_store::{StoredEvent, SubscriptionFilter};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-/// Which events a reader asks for.
-#[derive(Clone, Debug)]
+/// Which events a reader asks for. An empty set means all.
+#[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Only of these accounts, which the token covers.
-    pub accounts: BTreeSet<AccountId>,
-    /// Only of these types; empty means all.
+    /// Only of these accounts; `None` means all.
+    pub accounts: Option<BTreeSet<AccountId>>,
+    /// Only of these types.
     pub types: BTreeSet<String>,
-    /// Only of this campaign.
-    pub campaign_id: Option<String>,
+    /// Only of these campaigns.
+    pub campaigns: BTreeSet<String>,
+    /// Only records with one of these outcomes.
+    pub outcomes: BTreeSet<Outcome>,
+    /// Only records with one of these dispositions.
+    pub dispositions: BTreeSet<Disposition>,
     /// Whether numbers are shown in full.
     pub full_numbers: bool,
 }
@@ -21,35 +27,180 @@ pub struct EventFilter {
 /// An event for one reader.
 #[derive(Clone, Debug)]
 pub struct ShownEvent {
+    /// `evt_…`.
+    pub id: String,
     /// One of [`outdial_core::event_type`].
     pub event_type: String,
+    /// Call id or roster id.
+    pub subject: String,
     /// One line of JSON.
     pub json: String,
 }
 
+/// What decides whether an event is wanted.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "type", borrow)]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    account: AccountId,
+    #[serde(default, borrow)]
+    campaignid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct RecordFacts {
+    outcome: Outcome,
+    disposition: Disposition,
+}
+
 impl EventFilter {
+    /// What a subscription wants.
+    pub fn of_subscription(filter: &SubscriptionFilter, full_numbers: bool) -> Self {
+        Self {
+            accounts: (!filter.accounts.is_empty()).then(|| filter.accounts.clone()),
+            types: filter.types.clone(),
+            campaigns: filter.campaigns.clone(),
+            outcomes: filter.outcomes.clone(),
+            dispositions: filter.dispositions.clone(),
+            full_numbers,
+        }
+    }
+
     /// The event as the reader may see it; `None` if they did not ask for it, or it cannot be read.
     pub fn show(&self, stored: &StoredEvent) -> Option<ShownEvent> {
-        let event: Event = serde_json::from_str(&stored.json).ok()?;
-        let wanted = self.accounts.contains(&event.account)
-            && (self.types.is_empty() || self.types.contains(&event.event_type))
-            && (self.campaign_id.is_none() || self.campaign_id == event.campaignid);
-        if !wanted {
+        let head: Head<'_> = serde_json::from_str(&stored.json).ok()?;
+        if !self.wants(&head) {
             return None;
         }
-        let event_type = event.event_type.clone();
-        if self.full_numbers {
-            return Some(ShownEvent { event_type, json: stored.json.clone() });
+        let json = if self.full_numbers || !is_of_record(&head.event_type) {
+            stored.json.clone()
+        } else {
+            mask(&stored.json, head.data)?
+        };
+        Some(ShownEvent {
+            id: head.id.into_owned(),
+            event_type: head.event_type.into_owned(),
+            subject: head.subject.into_owned(),
+            json,
+        })
+    }
+
+    fn wants(&self, head: &Head<'_>) -> bool {
+        let passes = |set: &BTreeSet<String>, value: Option<&str>| {
+            set.is_empty() || value.is_some_and(|value| set.contains(value))
+        };
+        self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&head.account))
+            && passes(&self.types, Some(&head.event_type))
+            && passes(&self.campaigns, head.campaignid.as_deref())
+            && self.wants_facts(head)
+    }
+
+    fn wants_facts(&self, head: &Head<'_>) -> bool {
+        if self.outcomes.is_empty() && self.dispositions.is_empty() {
+            return true;
         }
-        let json = serde_json::to_string(&masked(event)).ok()?;
-        Some(ShownEvent { event_type, json })
+        let facts = is_of_record(&head.event_type).then(|| serde_json::from_str(head.data.get()));
+        let Some(Ok(RecordFacts { outcome, disposition })) = facts else { return false };
+        (self.outcomes.is_empty() || self.outcomes.contains(&outcome))
+            && (self.dispositions.is_empty() || self.dispositions.contains(&disposition))
     }
 }
 
-fn masked(event: Event) -> Event {
-    let data = match event.data {
-        EventData::CallRecord(record) => EventData::CallRecord(Box::new(record.masked())),
-        roster @ EventData::Roster(_) => roster,
+fn is_of_record(event_type: &str) -> bool {
+    matches!(event_type, event_type::RECORD_CREATED | event_type::RECORD_UPDATED)
+}
+
+/// The event with the numbers of its record masked. All else keeps its bytes.
+fn mask(json: &str, data: &RawValue) -> Option<String> {
+    let record: CallRecord = serde_json::from_str(data.get()).ok()?;
+    let masked = serde_json::to_string(&record.masked()).ok()?;
+    let start = data.get().as_ptr().addr().checked_sub(json.as_ptr().addr())?;
+    let (head, tail) = (json.get(..start)?, json.get(start + data.get().len()..)?);
+    Some([head, &masked, tail].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use outdial_core::{
+        Event, PhoneNumber, Position, ReceivedVia, RosterEvent, Timestamp, VendorId, record_event,
     };
-    Event { data, ..event }
+
+    use super::*;
+
+    fn stored(change: impl FnOnce(&mut CallRecord)) -> StoredEvent {
+        let (account, at) = ("wc-1".parse().unwrap(), Timestamp::from_millis(5));
+        let mut record =
+            CallRecord::new(account, VendorId::new("wellcloud"), "c1".into(), ReceivedVia::Push, at);
+        record.campaign_id = Some("camp".into());
+        record.called = PhoneNumber::new("18512342456");
+        change(&mut record);
+        let position = Position(7);
+        StoredEvent { position, json: record_event(&record, at).to_json(position).unwrap() }
+    }
+
+    fn set<T: Ord>(item: T) -> BTreeSet<T> {
+        BTreeSet::from([item])
+    }
+
+    #[test]
+    fn every_part_of_a_filter_counts() {
+        let event = stored(|record| record.outcome = Outcome::Busy);
+        let all = EventFilter::default();
+        let account = |id: &str| Some(set(id.parse().unwrap()));
+        let disposition = |one| EventFilter { dispositions: set(one), ..all.clone() };
+        for (filter, passes) in [
+            (all.clone(), true),
+            (EventFilter { accounts: account("wc-1"), ..all.clone() }, true),
+            (EventFilter { accounts: account("wc-2"), ..all.clone() }, false),
+            (EventFilter { accounts: Some(BTreeSet::new()), ..all.clone() }, false),
+            (EventFilter { types: set(event_type::RECORD_CREATED.into()), ..all.clone() }, true),
+            (EventFilter { types: set(event_type::RECORD_UPDATED.into()), ..all.clone() }, false),
+            (EventFilter { campaigns: set("camp".into()), ..all.clone() }, true),
+            (EventFilter { campaigns: set("other".into()), ..all.clone() }, false),
+            (EventFilter { outcomes: set(Outcome::Busy), ..all.clone() }, true),
+            (EventFilter { outcomes: set(Outcome::Answered), ..all.clone() }, false),
+            (disposition(Disposition::NotConnected), true),
+            (disposition(Disposition::Connected), false),
+        ] {
+            assert_eq!(filter.show(&event).is_some(), passes, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_an_outcome_passes_no_filter_of_outcomes() {
+        let event = RosterEvent {
+            roster_id: "ros_1".into(),
+            campaign_id: "camp".into(),
+            status: "accepted".into(),
+            received: 1,
+            accepted: 1,
+            rejected: 0,
+        };
+        let draft =
+            event.into_draft("wc-1".parse().unwrap(), VendorId::new("wellcloud"), Timestamp::from_millis(5));
+        let event = StoredEvent { position: Position(7), json: draft.to_json(Position(7)).unwrap() };
+        let shown = EventFilter::default().show(&event).unwrap();
+        assert_eq!((shown.json, shown.subject.as_str()), (event.json.clone(), "ros_1"));
+        let filter = EventFilter { outcomes: set(Outcome::Other), ..EventFilter::default() };
+        assert!(filter.show(&event).is_none());
+    }
+
+    #[test]
+    fn only_the_numbers_change_for_a_reader_who_may_not_see_them() {
+        let event = stored(|record| record.caller = PhoneNumber::new("01012345678"));
+        let full = EventFilter { full_numbers: true, ..EventFilter::default() };
+        assert_eq!(full.show(&event).unwrap().json, event.json);
+        let shown = EventFilter::default().show(&event).unwrap();
+        assert!(!shown.json.contains("18512342456") && !shown.json.contains("01012345678"), "{}", shown.json);
+        let expected = event.json.replace("18512342456", "185****2456").replace("01012345678", "010****5678");
+        assert_eq!(shown.json, expected);
+        assert!(serde_json::from_str::<Event>(&shown.json).is_ok());
+        assert_eq!((shown.event_type.as_str(), shown.subject.as_str()), (event_type::RECORD_CREATED, "c1"));
+    }
 }

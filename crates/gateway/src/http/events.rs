@@ -1,6 +1,6 @@
 //! `GET /v1/events`: a page, or a stream that goes on.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::convert::Infallible;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use bytes::Bytes;
@@ -50,10 +50,11 @@ pub async fn read(
     params.finish()?;
     let covered = covered_accounts(&accounts, &principal, &wanted)?;
     let filter = EventFilter {
-        accounts: covered.iter().map(|account| account.id.clone()).collect(),
-        types: types.into_iter().collect::<BTreeSet<_>>(),
-        campaign_id,
+        accounts: Some(covered.iter().map(|account| account.id.clone()).collect()),
+        types: types.into_iter().collect(),
+        campaigns: campaign_id.into_iter().collect(),
         full_numbers: principal.has(Scope::RecordsPii),
+        ..EventFilter::default()
     };
     if form == FORMS[0] {
         let page = read_page(&**store, &filter, after.unwrap_or_default(), limit).await?;
