@@ -27,13 +27,19 @@ use self::{
     report::Report,
     section::{Reading, Section},
 };
-use crate::accounts::Accounts;
+use crate::{
+    accounts::Accounts,
+    egress::{AllowEntry, Egress, EgressConfig},
+};
 
 /// The shipped defaults, as TOML.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 
 /// Largest configuration file.
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// Most entries of `egress.allow`.
+const EGRESS_ENTRIES: usize = 1_000;
 
 /// Where the three ports listen.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +169,7 @@ pub struct Config {
     pub rosters: RosterConfig,
     pub log: LogConfig,
     pub accounts: Accounts,
+    pub egress: EgressConfig,
     /// What is no mistake, but should be known at the start.
     pub notes: Vec<String>,
 }
@@ -211,9 +218,10 @@ impl Config {
             reading.report.reject(&place, problem);
         }
         let read = Self::read(Section::new("", settings, &reading));
-        let notes = reading.report.finish()?;
+        let mut notes = reading.report.finish()?;
         let incomplete = || Mistake { place: "configuration".into(), problem: "lacks a value".into() };
         let config = read.ok_or_else(|| ConfigError(vec![incomplete()]))?;
+        notes.extend(Egress::new(&config.egress).loopback_notice());
         Ok(Self { notes, ..config })
     }
 
@@ -226,7 +234,7 @@ impl Config {
         let log = read_log(root.section("log"));
         let issuers = issuers::read(root.section("auth"));
         let accounts = accounts::read(&mut root);
-        root.reserved("egress");
+        let egress = read_egress(root.section("egress"));
         root.finish();
         Some(Self {
             listen: listen?,
@@ -237,6 +245,7 @@ impl Config {
             rosters: rosters?,
             log: log?,
             accounts,
+            egress,
             notes: Vec::new(),
         })
     }
@@ -346,6 +355,21 @@ fn read_rosters(mut section: Section<'_>) -> Option<RosterConfig> {
     let max_entries = section.count("max_entries", 1..=5_000_000);
     section.finish();
     Some(RosterConfig { max_bytes: max_bytes?, max_entries: max_entries? })
+}
+
+fn read_egress(mut section: Section<'_>) -> EgressConfig {
+    let mut allow = Vec::new();
+    for text in section.texts("allow") {
+        match AllowEntry::parse(&text) {
+            Ok(entry) => allow.push(entry),
+            Err(problem) => section.refuse("allow", format!("holds {text:?}, which {problem}")),
+        }
+    }
+    if allow.len() > EGRESS_ENTRIES {
+        section.refuse("allow", format!("holds more than {EGRESS_ENTRIES} entries"));
+    }
+    section.finish();
+    EgressConfig { allow }
 }
 
 fn read_log(mut section: Section<'_>) -> Option<LogConfig> {

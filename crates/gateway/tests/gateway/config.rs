@@ -146,13 +146,27 @@ fn the_environment_goes_over_the_file() {
 
 #[test]
 fn what_a_later_version_reads_is_noted() {
-    let toml = format!("{GOOD}sync = {{ enabled = true }}\n[egress]\nallow = [\"10.0.0.0/8\"]\n");
+    let toml = format!("{GOOD}sync = {{ enabled = true }}\n");
     let config = Config::parse(&toml, &FixedEnvironment::default()).unwrap();
+    assert_eq!(config.notes, ["accounts[0].sync is known, but has no effect in this version"]);
+}
+
+#[test]
+fn what_may_be_called_is_a_list_and_this_machine_in_it_is_told() {
+    assert!(Config::parse(GOOD, &FixedEnvironment::default()).unwrap().egress.allow.is_empty());
+    let toml = format!("{GOOD}[egress]\nallow = [\"10.0.0.0/8\", \"*.example.net\"]\n");
+    let config = Config::parse(&toml, &FixedEnvironment::default()).unwrap();
+    assert_eq!(config.egress.allow.len(), 2);
+    assert!(config.notes.is_empty());
+    let config = Config::parse(GOOD, &environment(&[("OUTDIAL__EGRESS__ALLOW", "10.0.0.0/8, ::1")])).unwrap();
+    assert_eq!(config.egress.allow.len(), 2);
+    assert!(config.notes[0].starts_with("egress.allow lists ::1/128: "), "{:?}", config.notes);
+    let toml = format!("{GOOD}[egress]\nallow = [\"10.0.0.0/40\", \"169.254.169.254\", \"a.net\"]\n");
     assert_eq!(
-        config.notes,
+        mistakes(&toml, &[]),
         [
-            "accounts[0].sync is known, but has no effect in this version",
-            "egress is known, but has no effect in this version"
+            "egress.allow holds \"10.0.0.0/40\", which is no network, address, host name or *.domain",
+            "egress.allow holds \"169.254.169.254\", which is a link-local address, which is never called"
         ]
     );
 }
