@@ -23,6 +23,6 @@ pub use roles::{
 pub use settings::StoreSettings;
 
 /// A backend: it plays every role.
-pub trait Store: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases {}
+pub trait Store: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions {}
 
-impl<T: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases> Store for T {}
+impl<T: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions> Store for T {}

@@ -17,9 +17,9 @@ pub(crate) use rosters::check_entries;
 pub use rosters::{
     EntryRow, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus, StoredRoster,
 };
-pub(crate) use subscriptions::check_commit;
 pub use subscriptions::{
     DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress, DeliveryStatus, Replay,
     ReplayProgress, SUBSCRIPTIONS_LIMIT, SigningSecret, StoredDelivery, StoredSubscription,
     SubscriptionFilter, SubscriptionStatus, Subscriptions,
 };
+pub(crate) use subscriptions::{REDRIVE_STEP, check_commit};

@@ -105,7 +105,7 @@ impl Leases for Embedded {
     }
 }
 
-fn fence_to_sql(fence: u64) -> i64 {
+pub(super) fn fence_to_sql(fence: u64) -> i64 {
     i64::try_from(fence).unwrap_or(i64::MAX)
 }
 

@@ -1,11 +1,13 @@
 //! The embedded backend: one SQLite file, one process, durable before each answer.
 
+mod deliveries;
 mod kv;
 mod log;
 mod quarantine;
 mod records;
 mod rosters;
 mod schema;
+mod subscriptions;
 
 use std::{
     path::Path,

@@ -3,9 +3,9 @@
 use crate::sqlite::Schema;
 
 /// The tables of the embedded store.
-pub(super) const SCHEMA: Schema = Schema { name: "store", version: 1, tables: TABLES };
+pub(super) const SCHEMA: Schema = Schema { name: "store", steps: &[FIRST, SUBSCRIPTIONS] };
 
-const TABLES: &str = "
+const FIRST: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, json TEXT NOT NULL);
 CREATE TABLE records (
@@ -42,3 +42,57 @@ CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, fence INTEGER N
     WITHOUT ROWID;
 CREATE INDEX leases_by_end ON leases (ends_at);
 ";
+
+/// `kept` counts the delivered ones. What a redrive changes stands beside the JSON, and counts more than what is in it.
+const SUBSCRIPTIONS: &str = "
+CREATE TABLE subscriptions (id TEXT PRIMARY KEY, version INTEGER NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE progress (id TEXT PRIMARY KEY, fence INTEGER NOT NULL, kept INTEGER NOT NULL, json TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE deliveries (
+    subscription TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL, due_at INTEGER,
+    created_at INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (subscription, id)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_by_status ON deliveries (subscription, status, id);
+CREATE INDEX deliveries_by_time ON deliveries (subscription, due_at, id) WHERE status = 'pending';
+CREATE INDEX deliveries_by_age ON deliveries (created_at) WHERE status <> 'pending';
+";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use outdial_core::{ManualClock, Timestamp};
+
+    use super::*;
+    use crate::{Kv, StoreErrorKind, Subscriptions, embedded::Embedded, sqlite::open_writer};
+
+    #[tokio::test]
+    async fn a_file_of_the_first_version_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        let old = open_writer(&path, &Schema { name: "store", steps: &[FIRST] }).unwrap();
+        old.execute("INSERT INTO kv (name, value, ends_at) VALUES ('token', X'76', ?1)", [i64::MAX]).unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+            let store = Embedded::open(&path, clock).await.unwrap();
+            assert_eq!(store.get_value("token").await.unwrap(), Some(Bytes::from("v")));
+            assert_eq!(store.list_subscriptions().await.unwrap(), []);
+            assert_eq!(store.get_progress("sub_1").await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_later_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        let later = open_writer(&path, &SCHEMA).unwrap();
+        let version = i64::try_from(SCHEMA.steps.len()).unwrap();
+        later.pragma_update(None, "user_version", version + 1).unwrap();
+        drop(later);
+        let refused = open_writer(&path, &SCHEMA).unwrap_err();
+        assert_eq!(refused.kind, StoreErrorKind::Invalid);
+        assert!(refused.detail.contains("has version 3, this program writes version 2"), "{refused}");
+    }
+}

@@ -17,6 +17,10 @@
 //! | `quarantined:{account}`, `quarantined:{account}:{reason}`, `quarantined` | ids by name, by name, by age |
 //! | `suspects` | hash: bytes of suspects by account |
 //! | `value:{name}`, `lease:{name}`, `fence` | values and leases with a life time; the last fence that was given |
+//! | `subscriptions`, `progress` | hashes by subscription: `{version}\n{json}`, `{fence}\n{json}` |
+//! | `delivery:{subscription}` | hash: delivery id to `{status} {attempts} {due or -}\n{json}`; what stands before the JSON counts |
+//! | `pending:` `delivered:` `dead:{subscription}` | delivery ids by name |
+//! | `due:{subscription}`, `finished:{subscription}` | pending ones by when they are due, the others by when they were first tried |
 
 /// The names of a store's keys.
 #[derive(Clone, Debug)]

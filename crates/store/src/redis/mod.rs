@@ -2,6 +2,7 @@
 //! that refuses it when that has changed meanwhile.
 
 mod append;
+mod deliveries;
 mod endpoint;
 mod failure;
 mod inspection;
@@ -14,6 +15,7 @@ mod quarantine;
 mod records;
 mod rosters;
 mod scripts;
+mod subscriptions;
 mod tail;
 
 use std::{sync::Arc, time::Duration};
@@ -128,6 +130,22 @@ impl Redis {
         let mut session = self.writer.session().await?;
         let answer = session.ask(script).await?;
         self.wait_for_replicas(&mut session, true).await?;
+        Ok(answer)
+    }
+
+    /// Writes durably what may be written once only, unless the script refuses and answers 0 or less. Nothing was written
+    /// before the connection was tried, so one that is found cut is replaced.
+    async fn write_or_refuse(&self, script: &ScriptInvocation<'_>) -> Result<i64, StoreError> {
+        let mut session = self.writer.session().await?;
+        let mut probe = cmd("EXISTS");
+        probe.arg(self.keys.key("log"));
+        if session.ask::<u64>(&probe).await.is_err() {
+            session = self.writer.session().await?;
+        }
+        let answer = session.ask(script).await?;
+        if answer > 0 {
+            self.wait_for_replicas(&mut session, true).await?;
+        }
         Ok(answer)
     }
 

@@ -21,6 +21,13 @@ pub(super) struct Scripts {
     pub(super) compare_and_set: Script,
     pub(super) acquire_lease: Script,
     pub(super) keep_lease: Script,
+    pub(super) create_subscription: Script,
+    pub(super) replace_subscription: Script,
+    pub(super) delete_subscription: Script,
+    pub(super) commit_deliveries: Script,
+    pub(super) list_deliveries: Script,
+    pub(super) redrive_deliveries: Script,
+    pub(super) expire_deliveries: Script,
 }
 
 macro_rules! script {
@@ -47,6 +54,13 @@ impl Scripts {
             compare_and_set: script!("compare_and_set.lua"),
             acquire_lease: script!("acquire_lease.lua"),
             keep_lease: script!("keep_lease.lua"),
+            create_subscription: script!("create_subscription.lua"),
+            replace_subscription: script!("replace_subscription.lua"),
+            delete_subscription: script!("delete_subscription.lua"),
+            commit_deliveries: script!("commit_deliveries.lua"),
+            list_deliveries: script!("list_deliveries.lua"),
+            redrive_deliveries: script!("redrive_deliveries.lua"),
+            expire_deliveries: script!("expire_deliveries.lua"),
         }
     }
 }

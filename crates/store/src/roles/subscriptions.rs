@@ -166,6 +166,11 @@ impl DeliveryStatus {
             Self::Dead => "dead",
         }
     }
+
+    /// The status of a word.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Pending, Self::Delivered, Self::Dead].into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 /// One request to a subscriber, and what came of it.
@@ -331,7 +336,7 @@ pub trait Subscriptions: Send + Sync {
     async fn count_deliveries(&self, id: &str, status: DeliveryStatus) -> Result<u64, StoreError>;
 
     /// Makes dead deliveries pending again, due now, with no attempts counted: one, or all. Answers how many. A worker that
-    /// holds the subscription learns of it by the version, which grows by one if there were any.
+    /// holds the subscription learns of it by the version, which grows by one with each ten thousand or part of them.
     ///
     /// # Errors
     /// `Unavailable`, `OutcomeUnknown`.
@@ -341,7 +346,17 @@ pub trait Subscriptions: Send + Sync {
         delivery: Option<&str>,
         now: Timestamp,
     ) -> Result<u64, StoreError>;
+
+    /// Removes delivered and dead deliveries that were first tried before a time, of all subscriptions. Answers how many, at
+    /// most 10,000 a call. Pending ones stay.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn expire_deliveries(&self, older_than: Timestamp) -> Result<u64, StoreError>;
 }
+
+/// Most deliveries that become pending again in one atomic step.
+pub(crate) const REDRIVE_STEP: u64 = 10_000;
 
 /// Most subscriptions of one store.
 pub const SUBSCRIPTIONS_LIMIT: usize = 1_000;

@@ -21,11 +21,10 @@ use crate::{
 
 const SCHEMA: Schema = Schema {
     name: "spool",
-    version: 1,
-    tables: "CREATE TABLE batches (
+    steps: &["CREATE TABLE batches (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, received_at INTEGER NOT NULL, records INTEGER NOT NULL,
         bytes INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL
-    );",
+    );"],
 };
 
 /// A file of the spool.

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use outdial_core::{AccountId, CallRecord, RecordQuery, Timestamp};
+use outdial_core::{AccountId, CallRecord, Position, RecordQuery, Timestamp};
 
 use super::Spooled;
 use crate::{
-    CallRecords, EntryRow, Kv, Lease, Leases, PageKey, Quarantine, QuarantineDraft, QuarantineFilter,
-    QuarantinedItem, RecordPage, RosterFilter, Rosters, StoreError, StoredRoster, Summary,
+    CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryRow, Kv, Lease, Leases, PageKey,
+    Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter, Rosters,
+    StoreError, StoredDelivery, StoredRoster, StoredSubscription, Subscriptions, Summary,
 };
 
 #[async_trait]
@@ -160,5 +161,76 @@ impl Leases for Spooled {
 
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
         self.redis.release_lease(lease).await
+    }
+}
+
+#[async_trait]
+impl Subscriptions for Spooled {
+    async fn create_subscription(
+        &self,
+        subscription: &StoredSubscription,
+        start: Position,
+    ) -> Result<bool, StoreError> {
+        self.redis.create_subscription(subscription, start).await
+    }
+
+    async fn replace_subscription(&self, subscription: &StoredSubscription) -> Result<bool, StoreError> {
+        self.redis.replace_subscription(subscription).await
+    }
+
+    async fn get_subscription(&self, id: &str) -> Result<Option<StoredSubscription>, StoreError> {
+        self.redis.get_subscription(id).await
+    }
+
+    async fn list_subscriptions(&self) -> Result<Vec<StoredSubscription>, StoreError> {
+        self.redis.list_subscriptions().await
+    }
+
+    async fn delete_subscription(&self, id: &str) -> Result<bool, StoreError> {
+        self.redis.delete_subscription(id).await
+    }
+
+    async fn get_progress(&self, id: &str) -> Result<Option<DeliveryProgress>, StoreError> {
+        self.redis.get_progress(id).await
+    }
+
+    async fn commit_deliveries(
+        &self,
+        id: &str,
+        fence: u64,
+        commit: DeliveryCommit,
+    ) -> Result<bool, StoreError> {
+        self.redis.commit_deliveries(id, fence, commit).await
+    }
+
+    async fn list_deliveries(
+        &self,
+        id: &str,
+        status: DeliveryStatus,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StoredDelivery>, StoreError> {
+        self.redis.list_deliveries(id, status, before, limit).await
+    }
+
+    async fn get_delivery(&self, id: &str, delivery: &str) -> Result<Option<StoredDelivery>, StoreError> {
+        self.redis.get_delivery(id, delivery).await
+    }
+
+    async fn count_deliveries(&self, id: &str, status: DeliveryStatus) -> Result<u64, StoreError> {
+        self.redis.count_deliveries(id, status).await
+    }
+
+    async fn redrive_deliveries(
+        &self,
+        id: &str,
+        delivery: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.redis.redrive_deliveries(id, delivery, now).await
+    }
+
+    async fn expire_deliveries(&self, older_than: Timestamp) -> Result<u64, StoreError> {
+        self.redis.expire_deliveries(older_than).await
     }
 }

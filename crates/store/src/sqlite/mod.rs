@@ -17,13 +17,11 @@ use crate::{StoreError, StoreErrorKind};
 pub(crate) struct Schema {
     /// What the file is, for messages.
     pub(crate) name: &'static str,
-    /// Raised with each change of the tables, which then needs a step from the version before.
-    pub(crate) version: i64,
-    /// Creates the tables.
-    pub(crate) tables: &'static str,
+    /// What leads from each version to the next, from the empty file on. A step that was released is never changed.
+    pub(crate) steps: &'static [&'static str],
 }
 
-/// Opens the connection that writes, and creates the tables in a new file.
+/// Opens the connection that writes, and takes the tables of a new or an older file to the present version.
 pub(crate) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path).map_err(from_sqlite)?;
     // FULL: a commit is on stable storage before it returns, also after a power cut.
@@ -32,16 +30,18 @@ pub(crate) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, St
     connection.set_prepared_statement_cache_capacity(64);
     let version: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(from_sqlite)?;
-    if version == 0 {
-        create(&mut connection, schema).map_err(from_sqlite)?;
-    } else if version != schema.version {
+    let missing = usize::try_from(version).ok().and_then(|version| schema.steps.get(version..));
+    let Some(missing) = missing else {
         let detail = format!(
             "the {} at {} has version {version}, this program writes version {}",
             schema.name,
             path.display(),
-            schema.version
+            schema.steps.len()
         );
         return Err(StoreError::new(StoreErrorKind::Invalid, detail));
+    };
+    if !missing.is_empty() {
+        bring_up_to_date(&mut connection, missing, schema.steps.len()).map_err(from_sqlite)?;
     }
     Ok(connection)
 }
@@ -54,10 +54,12 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn create(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<()> {
+fn bring_up_to_date(connection: &mut Connection, steps: &[&str], version: usize) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(schema.tables)?;
-    transaction.pragma_update(None, "user_version", schema.version)?;
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", to_sql_limit(version))?;
     transaction.commit()
 }
 

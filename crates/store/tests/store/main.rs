@@ -70,6 +70,24 @@ macro_rules! conforms {
             leases::a_lease_that_ran_out_goes_to_the_next,
             leases::a_lease_given_back_is_free_under_the_next_fence,
             leases::fences_outlive_a_restart,
+            subscriptions::a_subscription_is_kept_as_it_was_created,
+            subscriptions::a_second_one_of_an_id_is_not_created,
+            subscriptions::only_so_many_are_created,
+            subscriptions::only_the_next_version_replaces,
+            subscriptions::one_of_two_replacements_wins,
+            subscriptions::a_commit_is_kept_with_its_progress,
+            subscriptions::a_late_owner_writes_nothing,
+            subscriptions::a_deleted_one_leaves_nothing_behind,
+            subscriptions::progress_survives_a_restart,
+            deliveries::pending_ones_are_listed_by_when_they_are_due,
+            deliveries::finished_ones_are_listed_newest_first,
+            deliveries::a_changed_state_moves_a_delivery,
+            deliveries::the_newest_delivered_ones_stay,
+            deliveries::too_many_in_one_commit_are_refused,
+            deliveries::one_dead_delivery_is_redriven,
+            deliveries::all_dead_deliveries_are_redriven,
+            deliveries::a_redrive_beside_replacements_is_not_lost,
+            deliveries::old_finished_deliveries_expire,
         );
     };
     ($backend:ty; $($topic:ident::$case:ident,)+) => {$(
@@ -99,6 +117,9 @@ mod cluster_conforms {
         concurrency::the_tail_wakes_on_an_append_elsewhere,
         records::pages_are_newest_first_over_all_accounts,
         summary::the_numbers_of_a_campaign,
+        subscriptions::a_deleted_one_leaves_nothing_behind,
+        deliveries::a_redrive_beside_replacements_is_not_lost,
+        deliveries::old_finished_deliveries_expire,
     );
 }
 

@@ -6,8 +6,9 @@ use outdial_core::{
     QuarantineReason, ReceivedVia, RosterEvent, VendorId,
 };
 use outdial_store::{
-    Appended, Batch, EntryRow, QuarantineDraft, RosterStatus, Store, StoredEvent, StoredPart,
-    StoredPartStatus, StoredRoster,
+    Appended, Batch, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress, DeliveryStatus,
+    EntryRow, QuarantineDraft, Replay, RosterStatus, SigningSecret, Store, StoredDelivery, StoredEvent,
+    StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter, SubscriptionStatus,
 };
 
 use crate::backend::at;
@@ -120,4 +121,78 @@ pub fn roster(id: &str, account_id: &str, campaign_id: &str, millis: i64) -> Sto
         }],
         created_at: at(millis),
     }
+}
+
+/// A subscription with something in every field.
+pub fn subscription(id: &str) -> StoredSubscription {
+    let filter = SubscriptionFilter {
+        types: ["io.outdial.call-record.created".to_owned()].into(),
+        accounts: [account("ic-1")].into(),
+        campaigns: ["c1".to_owned()].into(),
+        outcomes: [Outcome::Busy, Outcome::Answered].into(),
+        dispositions: [Disposition::Connected].into(),
+    };
+    StoredSubscription {
+        id: id.into(),
+        version: 1,
+        url: "https://crm.example.com/hooks?a=1".into(),
+        description: Some("\u{5ba2}\u{6237}\n\"CRM\"".into()),
+        filter: filter.clone(),
+        ordered: true,
+        max_events: 10,
+        linger_ms: 500,
+        concurrency: 8,
+        rate_per_second: Some(20),
+        full_numbers: true,
+        headers: [("x-team".to_owned(), "crm".to_owned())].into(),
+        retry_schedule: vec![5_000, 30_000],
+        status: SubscriptionStatus::Active,
+        disabled_reason: None,
+        secrets: vec![
+            SigningSecret { text: "whsec_bmV3".into(), ends_at: None },
+            SigningSecret { text: "whsec_b2xk".into(), ends_at: Some(at(86_400_000)) },
+        ],
+        replay: Some(Replay {
+            id: "rpl_1".into(),
+            after: Position(1_790_000_000_000_001),
+            until: Position(1_790_000_000_000_009),
+            filter,
+            total: 7,
+            requested_at: at(3),
+        }),
+        created_at: at(0),
+        updated_at: at(5),
+    }
+}
+
+/// A delivery of one event. Its number orders its id.
+pub fn delivery(number: usize, status: DeliveryStatus) -> StoredDelivery {
+    let place = 1_790_000_000_000_000 + u64::try_from(number).unwrap();
+    let attempt = DeliveryAttempt {
+        at: at(0),
+        millis: 12,
+        status: Some(503),
+        error: Some("status".into()),
+        detail: None,
+    };
+    let is_pending = status == DeliveryStatus::Pending;
+    StoredDelivery {
+        id: format!("dlv_{place:016x}00c0ffee"),
+        status,
+        events: vec![DeliveredEvent {
+            id: format!("evt_{number:032x}"),
+            position: Position(place),
+            subject: number.to_string(),
+        }],
+        attempts: 3,
+        last_attempts: if status == DeliveryStatus::Delivered { Vec::new() } else { vec![attempt] },
+        next_attempt_at: is_pending.then(|| at(1_000)),
+        created_at: at(i64::try_from(number).unwrap()),
+    }
+}
+
+/// What a worker commits that got as far as a position.
+pub fn commit(cursor: u64, deliveries: Vec<StoredDelivery>) -> DeliveryCommit {
+    let progress = DeliveryProgress { cursor: Position(cursor), ..DeliveryProgress::default() };
+    DeliveryCommit { progress, deliveries }
 }

@@ -65,3 +65,38 @@ local function put_item(id, account, reason, received_at, facts, raw)
     redis.call('HINCRBY', prefix .. 'suspects', account, #raw)
   end
 end
+
+-- Most members of one command: Lua's stack holds some thousands.
+local STEP = 1000
+
+-- Puts deliveries into the indexes of their state, and takes them out of all others: by id, and by time those that are due
+-- and those that are finished. `places` is time and id of each.
+local function index_deliveries(subscription, state, ids, places)
+  local function name(kind)
+    return prefix .. kind .. ':' .. subscription
+  end
+  local named = {}
+  for _, id in ipairs(ids) do
+    named[#named + 1], named[#named + 2] = 0, id
+  end
+  local is_pending = state == 'pending'
+  redis.call('ZADD', name(state), unpack(named))
+  redis.call('ZADD', name(is_pending and 'due' or 'finished'), unpack(places))
+  redis.call('ZREM', name(is_pending and 'finished' or 'due'), unpack(ids))
+  for _, other in ipairs({ 'pending', 'delivered', 'dead' }) do
+    if other ~= state then
+      redis.call('ZREM', name(other), unpack(ids))
+    end
+  end
+end
+
+-- Removes finished deliveries, at most STEP.
+local function drop_deliveries(subscription, ids)
+  if #ids == 0 then
+    return
+  end
+  redis.call('HDEL', prefix .. 'delivery:' .. subscription, unpack(ids))
+  for _, kind in ipairs({ 'delivered', 'dead', 'finished' }) do
+    redis.call('ZREM', prefix .. kind .. ':' .. subscription, unpack(ids))
+  end
+end

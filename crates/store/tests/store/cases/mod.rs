@@ -1,6 +1,7 @@
 //! The cases of the suite, by role.
 
 pub mod concurrency;
+pub mod deliveries;
 pub mod kv;
 pub mod leases;
 pub mod log;
@@ -8,4 +9,5 @@ pub mod quarantine;
 pub mod records;
 pub mod restart;
 pub mod rosters;
+pub mod subscriptions;
 pub mod summary;
