@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use outdial_core::{Clock, Position};
-use outdial_store::{CallRecords, EventLog, Leases, Quarantine, Rosters, Store, StoreError};
+use outdial_store::{CallRecords, EventLog, Leases, Quarantine, Rosters, Store, StoreError, Subscriptions};
 
 use crate::telemetry::Metrics;
 
@@ -51,24 +51,26 @@ impl Housekeeping {
         let edge = self.clock.now().plus_millis(-millis);
         let position = u64::try_from(edge.millis()).unwrap_or(0).saturating_mul(1_000);
         let events = EventLog::trim(store, Position(position)).await?;
-        let (mut records, mut entries, mut items) = (0, 0, 0);
+        let (mut records, mut entries, mut items, mut deliveries) = (0, 0, 0, 0);
         for _ in 0..STEPS {
             let removed = [
                 CallRecords::expire(store, edge).await?,
                 Rosters::expire_rosters(store, edge).await?,
                 Quarantine::expire_quarantined(store, edge).await?,
+                Subscriptions::expire_deliveries(store, edge).await?,
             ];
             records += removed[0];
             entries += removed[1];
             items += removed[2];
+            deliveries += removed[3];
             if removed.iter().sum::<u64>() == 0 {
                 break;
             }
         }
         let bounds = EventLog::bounds(store).await?;
         self.metrics.log_trimmed_position.set(i64::try_from(bounds.trimmed.0).unwrap_or(i64::MAX));
-        if events + records + entries + items > 0 {
-            tracing::info!(events, records, entries, items, "housekeeping.removed");
+        if events + records + entries + items + deliveries > 0 {
+            tracing::info!(events, records, entries, items, deliveries, "housekeeping.removed");
         }
         Leases::release_lease(store, &lease).await
     }
