@@ -8,6 +8,7 @@ mod accounts;
 mod api_error;
 pub mod auth;
 pub mod config;
+pub mod delivery;
 pub mod egress;
 mod events;
 mod gateway;

@@ -1,6 +1,8 @@
 //! Calls to vendors: tokens, limits, deadlines, and the bytes themselves.
 
+mod dial;
 mod limits;
+mod pools;
 mod tokens;
 mod wire;
 
@@ -15,13 +17,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Request};
 use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, SecretString, UpstreamFailure};
 
-use self::{
-    limits::Limiter,
-    wire::{Answer, Exchange, Reuse, WireError},
-};
+use self::{limits::Limiter, wire::Answer};
 pub use self::{
     tokens::{TokenState, Tokens},
-    wire::Wire,
+    wire::{Exchange, Reuse, Unsent, Wire, WireError},
 };
 use crate::{
     accounts::{Account, Accounts},
@@ -232,7 +231,7 @@ impl Upstream {
         trace: &Trace,
         deadline: Instant,
     ) -> Result<Answer, WireError> {
-        let not_sent = |problem: String| WireError::NotSent(problem);
+        let not_sent = |problem: String| WireError::NotSent(Unsent::Other, problem);
         let mut request = request.clone();
         let headers = request.headers_mut();
         account.vendor.authorize(headers, token).map_err(|error| not_sent(error.to_string()))?;
@@ -285,7 +284,7 @@ impl Upstream {
 fn explain(account: &Account, operation: Operation, error: WireError) -> Error {
     let vendor = &account.vendor.descriptor().vendor;
     match (error, operation) {
-        (WireError::NotSent(detail), _) => {
+        (WireError::NotSent(_, detail), _) => {
             let message = format!("{vendor} cannot be reached; nothing was sent.");
             Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
         }

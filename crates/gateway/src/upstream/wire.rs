@@ -3,17 +3,19 @@
 //! own name, because whether a byte may have reached the vendor decides whether it may be sent again.
 
 use std::{
-    cell::RefCell,
-    collections::HashMap,
+    cell::Cell,
     convert::Infallible,
     rc::Rc,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use awc::{
-    Client, ClientResponse, Connector,
+    ClientResponse,
     body::SizedStream,
     error::{ConnectError, PayloadError, SendRequestError},
 };
@@ -25,13 +27,15 @@ use tokio::{
     task::LocalSet,
 };
 
+pub use super::dial::Unsent;
+use super::{
+    dial::{Dial, STAGE, Stage, explain, stage},
+    pools::{Pools, tls},
+};
+use crate::egress::{Egress, Lookup};
+
 /// Exchanges waiting for one thread. The limits of the accounts keep them far below this.
 const QUEUE: usize = 1_024;
-/// Longest time to reach a host, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections of one pool. The accounts' own limits are lower.
-const POOL_LIMIT: usize = 1_000;
-
 /// Bytes of a request that are handed over at once.
 const SLICE: usize = 64 * 1024;
 
@@ -40,13 +44,15 @@ const SLICE: usize = 64 * 1024;
 pub enum Reuse {
     /// One that served before. The host may close it just then, so this is for what may be repeated.
     Allowed,
+    /// The same; where it turns out to be closed, the exchange is made once more on a new one. For what may arrive twice.
+    Repeatable,
     /// A new one, so that a failure to reach the host is told from a failure after the first byte.
     Never,
 }
 
 /// One exchange.
 pub struct Exchange {
-    /// The pool of connections: one per account, so that a slow vendor takes nobody else's.
+    /// The pool of connections: one per account or subscription, so that a slow host takes nobody else's.
     pub pool: String,
     /// What is sent, ready.
     pub request: http::Request<Bytes>,
@@ -62,7 +68,7 @@ pub struct Exchange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireError {
     /// No byte of the request left: the request cannot be one, or the host cannot be reached.
-    NotSent(String),
+    NotSent(Unsent, String),
     /// The time was up; bytes may have arrived.
     Timeout,
     /// The connection broke before an answer; bytes may have arrived.
@@ -83,27 +89,45 @@ struct Job {
     reply: oneshot::Sender<Result<Answer, WireError>>,
 }
 
-/// The threads that exchange bytes with vendors.
+/// The threads that exchange bytes with vendors, or with subscribers.
 pub struct Wire {
     threads: Vec<mpsc::Sender<Job>>,
     next: AtomicUsize,
 }
 
 impl Wire {
-    /// Starts the threads. They end when the last handle is dropped.
+    /// Starts the threads that call hosts of the configuration. They end when the last handle is dropped.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(threads: usize) -> std::io::Result<Self> {
+        Self::begin("upstream", threads, &Dial::anywhere())
+    }
+
+    /// Starts threads that call hosts that come from outside, at the addresses that may be called.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start_guarded(
+        threads: usize,
+        egress: Arc<Egress>,
+        lookup: Arc<dyn Lookup>,
+    ) -> std::io::Result<Self> {
+        Self::begin("delivery", threads, &Dial::guarded(egress, lookup))
+    }
+
+    fn begin(name: &str, threads: usize, dial: &Dial) -> std::io::Result<Self> {
         // Two providers would be an error; the one that is there is as good as ours.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let tls = tls();
         let mut senders = Vec::with_capacity(threads);
         for n in 0..threads.max(1) {
             let (sender, receiver) = mpsc::channel(QUEUE);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (dial, tls) = (dial.clone(), Arc::clone(&tls));
             thread::Builder::new()
-                .name(format!("upstream-{n}"))
-                .spawn(move || LocalSet::new().block_on(&runtime, serve(receiver)))?;
+                .name(format!("{name}-{n}"))
+                .spawn(move || LocalSet::new().block_on(&runtime, serve(receiver, Pools::new(dial, tls))))?;
             senders.push(sender);
         }
         Ok(Self { threads: senders, next: AtomicUsize::new(0) })
@@ -116,61 +140,49 @@ impl Wire {
     pub async fn exchange(&self, exchange: Exchange) -> Result<Answer, WireError> {
         let (reply, answer) = oneshot::channel();
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
-        let full = |_| WireError::NotSent("the queue to the vendors is full".to_owned());
+        let full = |_| WireError::NotSent(Unsent::Other, "the queue of exchanges is full".to_owned());
         self.threads[turn].try_send(Job { exchange, reply }).map_err(full)?;
         answer.await.unwrap_or_else(|_| Err(WireError::Broken("the exchange was given up".to_owned())))
     }
 }
 
-type Clients = Rc<RefCell<HashMap<(String, Reuse), Client>>>;
-
-async fn serve(mut jobs: mpsc::Receiver<Job>) {
-    let clients: Clients = Rc::default();
+async fn serve(mut jobs: mpsc::Receiver<Job>, pools: Pools) {
+    let pools = Rc::new(pools);
     while let Some(Job { exchange, reply }) = jobs.recv().await {
-        let clients = Rc::clone(&clients);
+        let pools = Rc::clone(&pools);
         tokio::task::spawn_local(async move {
-            let timeout = exchange.timeout;
-            let done = tokio::time::timeout(timeout, carry_out(&clients, exchange)).await;
+            let exchanged = STAGE.scope(Cell::new(Stage::Pooled), carry_out(&pools, &exchange));
+            let done = tokio::time::timeout(exchange.timeout, exchanged).await;
             // Nobody may be waiting any more; the exchange has had its effect all the same.
             let _ = reply.send(done.unwrap_or(Err(WireError::Timeout)));
         });
     }
 }
 
-fn client(clients: &Clients, pool: &str, reuse: Reuse) -> Client {
-    let mut clients = clients.borrow_mut();
-    let key = (pool.to_owned(), reuse);
-    clients.entry(key).or_insert_with(|| build_client(reuse)).clone()
+async fn carry_out(pools: &Pools, exchange: &Exchange) -> Result<Answer, WireError> {
+    let answer = send(pools, exchange, exchange.reuse == Reuse::Never).await;
+    let was_used = exchange.reuse == Reuse::Repeatable && stage() == Stage::Pooled;
+    match answer {
+        Err(WireError::Broken(_)) if was_used => send(pools, exchange, true).await,
+        answer => answer,
+    }
 }
 
-fn build_client(reuse: Reuse) -> Client {
-    let connector = Connector::new()
-        .limit(POOL_LIMIT)
-        .timeout(CONNECT_TIMEOUT)
-        .handshake_timeout(CONNECT_TIMEOUT)
-        .max_http_version(awc::http::Version::HTTP_11);
-    let connector = match reuse {
-        Reuse::Allowed => connector,
-        Reuse::Never => connector.conn_keep_alive(Duration::ZERO),
-    };
-    // awc's own limit of five seconds would cover the upload; ours covers the whole exchange.
-    Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers().finish()
-}
-
-async fn carry_out(clients: &Clients, exchange: Exchange) -> Result<Answer, WireError> {
-    let not_sent = |problem: &dyn std::fmt::Display| WireError::NotSent(problem.to_string());
-    let client = client(clients, &exchange.pool, exchange.reuse);
-    let (parts, body) = exchange.request.into_parts();
-    let method = awc::http::Method::from_bytes(parts.method.as_str().as_bytes());
-    let method = method.map_err(|error| not_sent(&error))?;
-    let mut request = client.request(method, parts.uri.to_string()).no_decompress();
-    for (name, value) in &parts.headers {
-        request = request.append_header((name.as_str(), value.as_bytes()));
+async fn send(pools: &Pools, exchange: &Exchange, fresh: bool) -> Result<Answer, WireError> {
+    let request = &exchange.request;
+    let method = awc::http::Method::from_bytes(request.method().as_str().as_bytes());
+    let method = method.map_err(|error| WireError::NotSent(Unsent::Other, error.to_string()))?;
+    let client = pools.client(&exchange.pool, fresh);
+    let mut sending = client.request(method, request.uri().to_string()).no_decompress();
+    for (name, value) in request.headers() {
+        sending = sending.append_header((name.as_str(), value.as_bytes()));
     }
-    if exchange.reuse == Reuse::Never {
-        request = request.force_close();
+    if fresh {
+        sending = sending.force_close();
     }
-    let response = request.send_body(in_slices(body)).await.map_err(classify)?;
+    let body = request.body().clone();
+    let sent = if body.len() <= SLICE { sending.send_body(body) } else { sending.send_body(in_slices(body)) };
+    let response = sent.await.map_err(classify)?;
     Ok(read_answer(response, exchange.body_limit).await)
 }
 
@@ -193,9 +205,12 @@ fn classify(error: SendRequestError) -> WireError {
         SendRequestError::Connect(ConnectError::Disconnected) => {
             WireError::Broken("the connection ended before an answer".to_owned())
         }
-        SendRequestError::Connect(error) => WireError::NotSent(error.to_string()),
-        SendRequestError::Url(error) => WireError::NotSent(error.to_string()),
-        SendRequestError::Http(error) => WireError::NotSent(error.to_string()),
+        SendRequestError::Connect(error) => {
+            let (why, detail) = explain(&error);
+            WireError::NotSent(why, detail)
+        }
+        SendRequestError::Url(error) => WireError::NotSent(Unsent::Other, error.to_string()),
+        SendRequestError::Http(error) => WireError::NotSent(Unsent::Other, error.to_string()),
         SendRequestError::Timeout => WireError::Timeout,
         other => WireError::Broken(other.to_string()),
     }

@@ -1,4 +1,6 @@
-//! The gateway's parts that need no sockets, through their public face.
+//! The gateway's parts, through their public face.
 
 mod config;
 mod rosters;
+mod sender;
+mod subscriber;

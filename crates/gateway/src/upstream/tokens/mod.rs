@@ -252,7 +252,7 @@ impl Tokens {
                 "upstream-timeout",
                 "The vendor's token service did not answer in time.",
             ),
-            WireError::NotSent(detail) | WireError::Broken(detail) => {
+            WireError::NotSent(_, detail) | WireError::Broken(detail) => {
                 let message = "The vendor's token service cannot be reached.";
                 Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
             }
