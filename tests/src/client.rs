@@ -81,7 +81,12 @@ impl Client {
 
     /// A request with a body.
     pub fn post(&self, target: &str, content_type: &str, body: impl Into<Body>) -> Call {
-        let call = self.call("POST", target);
+        self.call_with("POST", target, content_type, body)
+    }
+
+    /// The same by any method.
+    pub fn call_with(&self, method: &str, target: &str, content_type: &str, body: impl Into<Body>) -> Call {
+        let call = self.call(method, target);
         Call { request: call.request.header(CONTENT_TYPE, content_type).body(body), ..call }
     }
 

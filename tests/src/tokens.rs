@@ -12,8 +12,8 @@ pub const ISSUER: &str = "https://issuer.test";
 pub const AUDIENCE: &str = "outdial-tests";
 
 /// Every scope there is.
-pub const ALL_SCOPES: &str =
-    "accounts:read rosters:read rosters:write records:read records:pii events:read quarantine:manage";
+pub const ALL_SCOPES: &str = "accounts:read rosters:read rosters:write records:read records:pii events:read \
+                              subscriptions:manage quarantine:manage";
 
 /// Seconds since the epoch.
 pub fn now() -> i64 {

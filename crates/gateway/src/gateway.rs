@@ -9,6 +9,7 @@ use crate::{
     account_watch::{self, AccountWatch},
     auth::{REFRESH_INTERVAL, Verifier},
     config::Config,
+    egress::Egress,
     events::EventStreams,
     health::Health,
     housekeeping::{self, Housekeeping},
@@ -16,6 +17,7 @@ use crate::{
     push::{Admission, PushReceiver},
     query::{Cursors, RecordQueries},
     rosters::{Idempotency, RosterUploads},
+    subscriptions::SubscriptionService,
     tasks::Tasks,
     telemetry::Metrics,
     upstream::{Tokens, Upstream, Wire},
@@ -228,6 +230,13 @@ impl Parts {
         );
         let streams =
             EventStreams::new(Arc::clone(store), tasks.clone(), Arc::clone(metrics), config.http.sse_streams);
+        let subscriptions = SubscriptionService::new(
+            Arc::clone(store) as Arc<_>,
+            Arc::clone(store) as Arc<_>,
+            accounts.clone(),
+            Arc::new(Egress::new(&config.egress)),
+            Arc::clone(clock),
+        );
         let health = Arc::new(Health::new(Arc::clone(store), Arc::clone(metrics)));
         let admin = AdminService {
             health: Arc::clone(&health),
@@ -258,6 +267,7 @@ impl Parts {
             queries: Arc::new(queries),
             cursors: Cursors::new(Arc::clone(store)),
             streams: Arc::new(streams),
+            subscriptions: Arc::new(subscriptions),
             receiver: Arc::new(receiver),
             push: Arc::new(PushService { config: config.push, clock: Arc::clone(clock) }),
             admin: Arc::new(admin),

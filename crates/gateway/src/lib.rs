@@ -1,7 +1,7 @@
 //! The gateway: one REST API over the vendors' adapters, and the port that takes their pushes.
 //!
-//! Arrows inside point downwards: `http → {rosters, query, events, push, delivery} → {upstream, egress, store roles} → core`.
-//! actix types live in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
+//! Arrows inside point downwards: `http → {rosters, query, events, push, subscriptions} → delivery → {upstream, egress, store
+//! roles} → core`. actix types live in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
 
 mod account_watch;
 mod accounts;
@@ -19,6 +19,7 @@ mod params;
 mod push;
 mod query;
 pub mod rosters;
+mod subscriptions;
 mod tasks;
 pub mod telemetry;
 mod upstream;

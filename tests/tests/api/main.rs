@@ -24,5 +24,7 @@ mod roster_rules;
 mod routes;
 mod spooling;
 mod stopping;
+mod subscription_changes;
+mod subscriptions;
 mod tokens;
 mod uploads;

@@ -14,6 +14,7 @@ pub enum Scope {
     RecordsRead,
     RecordsPii,
     EventsRead,
+    SubscriptionsManage,
     QuarantineManage,
 }
 
@@ -26,6 +27,7 @@ impl Scope {
         Self::RecordsRead,
         Self::RecordsPii,
         Self::EventsRead,
+        Self::SubscriptionsManage,
         Self::QuarantineManage,
     ];
 
@@ -38,6 +40,7 @@ impl Scope {
             Self::RecordsRead => "records:read",
             Self::RecordsPii => "records:pii",
             Self::EventsRead => "events:read",
+            Self::SubscriptionsManage => "subscriptions:manage",
             Self::QuarantineManage => "quarantine:manage",
         }
     }

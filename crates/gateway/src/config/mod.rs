@@ -18,6 +18,7 @@ use outdial_core::{Clock, SecretString, SettingsSource};
 use outdial_store::StoreSettings;
 use toml::{Table, Value};
 
+pub(crate) use self::values::{format_duration, parse_duration};
 pub use self::{
     environment::{Environment, FixedEnvironment, ProcessEnvironment},
     issuers::{Issuer, KeySource},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads `250ms`, `15s`, `3m`, `24h` or `7d`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let millis = match unit {
         "ms" => 1,
@@ -14,6 +14,14 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// Writes a duration in the largest unit that it is a whole number of.
+pub fn format_duration(millis: u64) -> String {
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let fitting = units.into_iter().find(|(_, size)| millis > 0 && millis.is_multiple_of(*size));
+    let (unit, size) = fitting.unwrap_or(("ms", 1));
+    format!("{}{unit}", millis / size)
 }
 
 /// Reads `512B`, `64KiB`, `16MiB` or `2GiB`.
@@ -43,6 +51,10 @@ mod tests {
     fn a_unit_is_demanded_and_understood() {
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(parse_duration("7d"), Some(Duration::from_secs(604_800)));
+        for text in ["250ms", "5s", "90s", "15m", "24h", "0ms"] {
+            let millis = parse_duration(text).unwrap().as_millis();
+            assert_eq!(format_duration(u64::try_from(millis).unwrap()), text);
+        }
         assert_eq!(parse_size("64 MiB"), Some(67_108_864));
         for bad in ["", "5", "s", "-1s", "1.5s", "5 weeks", "99999999999999999999s", "18446744073709551615d"]
         {

@@ -91,6 +91,11 @@ impl EventFilter {
         })
     }
 
+    /// Whether the reader asked for an event; not for one that cannot be read.
+    pub fn passes(&self, stored: &StoredEvent) -> bool {
+        serde_json::from_str(&stored.json).is_ok_and(|head: Head<'_>| self.wants(&head))
+    }
+
     fn wants(&self, head: &Head<'_>) -> bool {
         let passes = |set: &BTreeSet<String>, value: Option<&str>| {
             set.is_empty() || value.is_some_and(|value| set.contains(value))
@@ -168,7 +173,11 @@ mod tests {
             (disposition(Disposition::NotConnected), true),
             (disposition(Disposition::Connected), false),
         ] {
-            assert_eq!(filter.show(&event).is_some(), passes, "{filter:?}");
+            assert_eq!(
+                (filter.show(&event).is_some(), filter.passes(&event)),
+                (passes, passes),
+                "{filter:?}"
+            );
         }
     }
 

@@ -4,7 +4,9 @@ mod accept;
 mod accounts;
 mod admin;
 mod around;
+mod body;
 mod caller;
+mod deliveries;
 mod docs;
 mod events;
 mod ports;
@@ -15,6 +17,7 @@ mod records;
 mod roster_body;
 mod rosters;
 mod routes;
+mod subscriptions;
 
 pub(crate) use self::{admin::AdminService, ports::Services, push::PushService, rosters::UploadService};
 pub use self::{docs::OPENAPI_YAML, ports::Ports, routes::served_routes};

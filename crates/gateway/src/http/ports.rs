@@ -23,6 +23,7 @@ use crate::{
     events::EventStreams,
     push::{Admission, PushReceiver},
     query::{Cursors, RecordQueries},
+    subscriptions::SubscriptionService,
     tasks::Tasks,
     telemetry::Metrics,
     upstream::Upstream,
@@ -50,6 +51,7 @@ pub struct Services {
     pub queries: Arc<RecordQueries>,
     pub cursors: Cursors,
     pub streams: Arc<EventStreams>,
+    pub subscriptions: Arc<SubscriptionService>,
     pub admission: Arc<Admission>,
     pub receiver: Arc<PushReceiver>,
     pub push: Arc<PushService>,
@@ -151,6 +153,7 @@ fn serve_api(listener: TcpListener, http: &HttpConfig, services: Services) -> io
             .app_data(web::Data::from(Arc::clone(&services.uploads)))
             .app_data(web::Data::from(Arc::clone(&services.queries)))
             .app_data(web::Data::from(Arc::clone(&services.streams)))
+            .app_data(web::Data::from(Arc::clone(&services.subscriptions)))
             .app_data(web::Data::from(Arc::clone(&services.receiver)))
             .app_data(web::Data::from(Arc::clone(&services.metrics)))
             .configure(routes::configure)

@@ -7,16 +7,17 @@ use actix_web::{HttpRequest, http::header, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
-use super::problem::Failure;
+use super::{
+    body::{BODY_IDLE, FromBody, Meter, content_type},
+    problem::Failure,
+};
 use crate::{
     api_error::{ApiError, Place},
     rosters::{Format, Intake, Prepared, Reader, TYPES},
 };
 
-/// Longest silence inside a body.
-const BODY_IDLE: Duration = Duration::from_secs(10);
 /// Longest name of a file that is looked at.
 const FILE_NAME_LIMIT: usize = 255;
 
@@ -46,65 +47,6 @@ impl RosterBody {
     }
 }
 
-/// The bytes of a request, counted and timed.
-struct Meter {
-    limit: u64,
-    read: u64,
-    deadline: Instant,
-    digest: Option<Sha256>,
-}
-
-impl Meter {
-    /// The next chunk; `None` at the end.
-    async fn next<S, E>(&mut self, chunks: &mut S) -> Result<Option<Bytes>, Failure>
-    where
-        S: Stream<Item = Result<Bytes, E>> + Unpin,
-        Failure: FromBody<E>,
-    {
-        let chunk = match timeout_at(self.deadline, timeout(BODY_IDLE, chunks.next())).await {
-            Ok(Ok(None)) => return Ok(None),
-            Ok(Ok(Some(chunk))) => chunk.map_err(Failure::from_body)?,
-            Ok(Err(_)) | Err(_) => {
-                return Err(Failure::new("request-timeout", "The body came too slowly."));
-            }
-        };
-        self.read += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        if self.read > self.limit {
-            return Err(too_large(self.limit));
-        }
-        if let Some(digest) = &mut self.digest {
-            digest.update(&chunk);
-        }
-        Ok(Some(chunk))
-    }
-}
-
-/// How a body can break.
-pub trait FromBody<E> {
-    /// What it means.
-    fn from_body(error: E) -> Self;
-}
-
-impl FromBody<actix_web::error::PayloadError> for Failure {
-    fn from_body(_: actix_web::error::PayloadError) -> Self {
-        ApiError::body("The body ended before its announced length.").into()
-    }
-}
-
-impl FromBody<actix_multipart::MultipartError> for Failure {
-    fn from_body(_: actix_multipart::MultipartError) -> Self {
-        ApiError::body("The form cannot be read.").into()
-    }
-}
-
-fn too_large(limit: u64) -> Failure {
-    Failure::new("body-too-large", format!("The body is larger than {limit} bytes."))
-}
-
-fn content_type(request: &HttpRequest) -> Option<&str> {
-    request.headers().get(header::CONTENT_TYPE)?.to_str().ok()
-}
-
 /// Reads a roster into the intake.
 ///
 /// # Errors
@@ -117,18 +59,8 @@ pub async fn read_roster(
     time_limit: Duration,
     wants_digest: bool,
 ) -> Result<RosterBody, Failure> {
-    if request.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failure::new(
-            "unsupported-media-type",
-            "The body has a content encoding; send it as it is.",
-        ));
-    }
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit) {
-        return Err(too_large(limit));
-    }
-    let digest = wants_digest.then(Sha256::new);
-    let mut meter = Meter { limit, read: 0, deadline: Instant::now() + time_limit, digest };
+    let mut meter = Meter::begin(request, limit, time_limit)?;
+    meter.digest = wants_digest.then(Sha256::new);
     let given = content_type(request);
     let is_form = given.is_some_and(|given| given.to_ascii_lowercase().starts_with("multipart/form-data"));
     if is_form {

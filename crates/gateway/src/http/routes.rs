@@ -2,7 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, Route, web};
 
-use super::{accounts, docs, events, problem::Failure, quarantine, records, rosters};
+use super::{
+    accounts, deliveries, docs, events, problem::Failure, quarantine, records, rosters, subscriptions,
+};
 
 /// One route.
 struct Served {
@@ -17,6 +19,10 @@ const fn get(pattern: &'static str, route: fn() -> Route) -> Served {
 
 const fn post(pattern: &'static str, route: fn() -> Route) -> Served {
     Served { method: "POST", pattern, route }
+}
+
+const fn patch(pattern: &'static str, route: fn() -> Route) -> Served {
+    Served { method: "PATCH", pattern, route }
 }
 
 const fn delete(pattern: &'static str, route: fn() -> Route) -> Served {
@@ -35,6 +41,16 @@ const SERVED: &[Served] = &[
     get("/v1/call-records", || web::get().to(records::list)),
     get("/v1/call-records/{account}/{call_id}", || web::get().to(records::get)),
     get("/v1/events", || web::get().to(events::read)),
+    get("/v1/subscriptions", || web::get().to(subscriptions::list)),
+    post("/v1/subscriptions", || web::post().to(subscriptions::create)),
+    get("/v1/subscriptions/{id}", || web::get().to(subscriptions::get)),
+    patch("/v1/subscriptions/{id}", || web::patch().to(subscriptions::patch)),
+    delete("/v1/subscriptions/{id}", || web::delete().to(subscriptions::delete)),
+    post("/v1/subscriptions/{id}/rotate-secret", || web::post().to(subscriptions::rotate_secret)),
+    post("/v1/subscriptions/{id}/replay", || web::post().to(deliveries::replay)),
+    get("/v1/subscriptions/{id}/deliveries", || web::get().to(deliveries::list)),
+    post("/v1/subscriptions/{id}/deliveries/retry", || web::post().to(deliveries::retry_all)),
+    post("/v1/subscriptions/{id}/deliveries/{delivery}/retry", || web::post().to(deliveries::retry)),
     get("/v1/quarantine", || web::get().to(quarantine::list)),
     get("/v1/quarantine/{id}", || web::get().to(quarantine::get)),
     delete("/v1/quarantine/{id}", || web::delete().to(quarantine::delete)),
