@@ -16,6 +16,10 @@ use crate::{
 const EXPIRE_STEP: i64 = 10_000;
 
 const COLUMNS: &str = "status, attempts, due_at, json";
+/// A delivery of a state and an id.
+const BY_PLACE: &str = "subscription = ?1 AND status = ?2 AND id = ?3";
+/// A delivery of an id, whatever its state.
+const BY_ID: &str = "subscription = ?1 AND status IN ('pending', 'delivered', 'dead') AND id = ?2";
 
 /// Writes deliveries, new or changed. Answers by how many the delivered ones grew.
 pub(super) fn put(
@@ -23,30 +27,56 @@ pub(super) fn put(
     subscription: &str,
     deliveries: &[StoredDelivery],
 ) -> rusqlite::Result<i64> {
-    let known = "SELECT status = 'delivered' FROM deliveries WHERE subscription = ?1 AND id = ?2";
-    let mut known = connection.prepare_cached(known)?;
-    let sql = "INSERT INTO deliveries (subscription, id, status, attempts, due_at, created_at, json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-        ON CONFLICT (subscription, id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts,
-            due_at = excluded.due_at, created_at = excluded.created_at, json = excluded.json";
-    let mut write = connection.prepare_cached(sql)?;
+    let mut remove = connection.prepare_cached(&format!("DELETE FROM deliveries WHERE {BY_PLACE}"))?;
+    let insertion = "INSERT INTO deliveries (subscription, status, id, attempts, due_at, created_at, json)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (subscription, status, id) DO NOTHING";
+    let mut insert = connection.prepare_cached(insertion)?;
+    let change = format!(
+        "UPDATE deliveries SET attempts = ?4, due_at = ?5, created_at = ?6, json = ?7 WHERE {BY_PLACE}"
+    );
+    let mut change = connection.prepare_cached(&change)?;
+    // Only there may be one of the same id: of thousands that were delivered at once, none was in another state before.
+    let mut used = used_states(connection, subscription)?;
     let mut growth = 0;
     for delivery in deliveries {
-        let was_delivered =
-            known.query_row([subscription, &delivery.id], |row| row.get(0)).optional()?.unwrap_or(false);
-        let is_delivered = delivery.status == DeliveryStatus::Delivered;
-        growth += i64::from(is_delivered) - i64::from(was_delivered);
-        write.execute(params![
+        for other in used.iter().filter(|state| **state != delivery.status) {
+            if remove.execute([subscription, other.as_str(), &delivery.id])? > 0 {
+                growth -= i64::from(*other == DeliveryStatus::Delivered);
+            }
+        }
+        let json = serde_json::to_string(delivery).map_err(from_json)?;
+        let values = params![
             subscription,
-            delivery.id,
             delivery.status.as_str(),
+            delivery.id,
             delivery.attempts,
             delivery.next_attempt_at.map(Timestamp::millis),
             delivery.created_at.millis(),
-            serde_json::to_string(delivery).map_err(from_json)?,
-        ])?;
+            json,
+        ];
+        if insert.execute(values)? > 0 {
+            growth += i64::from(delivery.status == DeliveryStatus::Delivered);
+        } else {
+            change.execute(values)?;
+        }
+        if !used.contains(&delivery.status) {
+            used.push(delivery.status);
+        }
     }
     Ok(growth)
+}
+
+/// The states that deliveries of a subscription are in.
+fn used_states(connection: &Connection, subscription: &str) -> rusqlite::Result<Vec<DeliveryStatus>> {
+    let sql = "SELECT 1 FROM deliveries WHERE subscription = ?1 AND status = ?2 LIMIT 1";
+    let mut any = connection.prepare_cached(sql)?;
+    let mut used = Vec::with_capacity(DeliveryStatus::ALL.len());
+    for status in DeliveryStatus::ALL {
+        if any.exists([subscription, status.as_str()])? {
+            used.push(status);
+        }
+    }
+    Ok(used)
 }
 
 /// Removes the oldest of so many delivered ones beyond what is kept. Answers how many are left.
@@ -55,8 +85,8 @@ pub(super) fn trim(connection: &Connection, subscription: &str, delivered: i64) 
     if delivered <= limit {
         return Ok(delivered);
     }
-    let sql = "DELETE FROM deliveries WHERE subscription = ?1 AND id IN (SELECT id FROM deliveries
-        WHERE subscription = ?1 AND status = 'delivered' ORDER BY id LIMIT ?2)";
+    let sql = "DELETE FROM deliveries WHERE subscription = ?1 AND status = 'delivered' AND id < (SELECT id FROM deliveries
+        WHERE subscription = ?1 AND status = 'delivered' ORDER BY id LIMIT 1 OFFSET ?2)";
     connection.prepare_cached(sql)?.execute(params![subscription, delivered - limit])?;
     Ok(limit)
 }
@@ -88,7 +118,7 @@ pub(super) fn find(
     subscription: &str,
     id: &str,
 ) -> rusqlite::Result<Option<StoredDelivery>> {
-    let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE subscription = ?1 AND id = ?2");
+    let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE {BY_ID}");
     connection.prepare_cached(&sql)?.query_row([subscription, id], read_delivery).optional()
 }
 
@@ -128,7 +158,7 @@ pub(super) fn redrive(
 }
 
 pub(super) fn expire(connection: &Connection, older_than: Timestamp) -> rusqlite::Result<u64> {
-    let sql = "DELETE FROM deliveries WHERE (subscription, id) IN (SELECT subscription, id FROM deliveries
+    let sql = "DELETE FROM deliveries WHERE (subscription, status, id) IN (SELECT subscription, status, id FROM deliveries
             WHERE status <> 'pending' AND created_at < ?1 ORDER BY created_at LIMIT ?2)
         RETURNING subscription, status = 'delivered'";
     let mut statement = connection.prepare_cached(sql)?;

@@ -44,15 +44,16 @@ CREATE INDEX leases_by_end ON leases (ends_at);
 ";
 
 /// `kept` counts the delivered ones. What a redrive changes stands beside the JSON, and counts more than what is in it.
+/// Deliveries stand in the order of their lists, so that the oldest of thousands are removed together; that there is one of an
+/// id is what `put` sees to.
 const SUBSCRIPTIONS: &str = "
 CREATE TABLE subscriptions (id TEXT PRIMARY KEY, version INTEGER NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE progress (id TEXT PRIMARY KEY, fence INTEGER NOT NULL, kept INTEGER NOT NULL, json TEXT NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE deliveries (
     subscription TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL, due_at INTEGER,
-    created_at INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (subscription, id)
+    created_at INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (subscription, status, id)
 ) WITHOUT ROWID;
-CREATE INDEX deliveries_by_status ON deliveries (subscription, status, id);
 CREATE INDEX deliveries_by_time ON deliveries (subscription, due_at, id) WHERE status = 'pending';
 CREATE INDEX deliveries_by_age ON deliveries (created_at) WHERE status <> 'pending';
 ";

@@ -158,6 +158,8 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
+    pub(crate) const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
+
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -169,7 +171,7 @@ impl DeliveryStatus {
 
     /// The status of a word.
     pub(crate) fn parse(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Delivered, Self::Dead].into_iter().find(|status| status.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 
