@@ -9,6 +9,7 @@
 
 mod bodies;
 mod durability;
+mod event_types;
 mod events;
 mod pages;
 mod public_keys;

@@ -1,10 +1,12 @@
 //! The log, read as events.
 
+mod catalogue;
 mod filter;
 mod page;
 mod stream;
 
 pub use self::{
+    catalogue::{DescribedType, read_catalogue},
     filter::EventFilter,
     page::read_page,
     stream::{EventStreams, Frames, Start},

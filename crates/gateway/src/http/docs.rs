@@ -18,10 +18,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Converted once, when somebody first asks.
-static OPENAPI_JSON: LazyLock<Option<String>> = LazyLock::new(|| {
-    let document: serde_json::Value = serde_saphyr::from_str(OPENAPI_YAML).ok()?;
-    serde_json::to_string(&document).ok()
-});
+static OPENAPI_JSON: LazyLock<Option<String>> = LazyLock::new(|| serde_json::to_string(&contract()?).ok());
+
+/// The contract as a tree.
+pub(super) fn contract() -> Option<serde_json::Value> {
+    serde_saphyr::from_str(OPENAPI_YAML).ok()
+}
 
 fn serve(
     request: &HttpRequest,

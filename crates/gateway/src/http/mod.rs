@@ -8,6 +8,7 @@ mod body;
 mod caller;
 mod deliveries;
 mod docs;
+mod event_types;
 mod events;
 mod ports;
 mod problem;

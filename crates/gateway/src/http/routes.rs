@@ -3,7 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, Route, web};
 
 use super::{
-    accounts, deliveries, docs, events, problem::Failure, quarantine, records, rosters, subscriptions,
+    accounts, deliveries, docs, event_types, events, problem::Failure, quarantine, records, rosters,
+    subscriptions,
 };
 
 /// One route.
@@ -41,6 +42,7 @@ const SERVED: &[Served] = &[
     get("/v1/call-records", || web::get().to(records::list)),
     get("/v1/call-records/{account}/{call_id}", || web::get().to(records::get)),
     get("/v1/events", || web::get().to(events::read)),
+    get("/v1/event-types", || web::get().to(event_types::list)),
     get("/v1/subscriptions", || web::get().to(subscriptions::list)),
     post("/v1/subscriptions", || web::post().to(subscriptions::create)),
     get("/v1/subscriptions/{id}", || web::get().to(subscriptions::get)),

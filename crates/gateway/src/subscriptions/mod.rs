@@ -8,6 +8,8 @@ mod members;
 mod replay;
 mod secrets;
 mod service;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use self::{
