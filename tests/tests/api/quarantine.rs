@@ -5,7 +5,7 @@ use encoding_rs::GBK;
 use outdial_tests::{
     gateway::TestGateway,
     on_every_store,
-    setup::{Backend, ICSOC, Setup, WELLCLOUD},
+    setup::{Backend, ICSOC, Setup, WELLCLOUD, World},
     tokens::ALL_SCOPES,
 };
 use serde_json::{Value, json};
@@ -159,5 +159,65 @@ async fn items_are_listed_read_replayed_and_removed(store: Backend) {
     client.get(&path).send().await.expect_problem(404, "not-found");
     client.call("DELETE", &path).send().await.expect_problem(404, "not-found");
     assert_eq!(quarantined(&gateway).await, all[1..]);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_suspect_tells_which_secret_fits_and_is_taken_once_it_is_known() {
+    const OTHER: &str = "anotherSecret0123456789abcdefghi";
+    let world = World::new(Setup::new(Backend::Sqlite)).await;
+    let gateway = TestGateway::start_in(world).await;
+    let body = envelope("1", &call("7")).replace(
+        &crate::bodies::sign(&call("7"), outdial_tests::secrets::PUSH_SECRET),
+        &crate::bodies::sign(&call("7"), OTHER),
+    );
+    assert_eq!(gateway.push(ICSOC, body).await.status, 401);
+    let items = quarantined(&gateway).await;
+    let path = format!("/v1/quarantine/{}", items[0]["id"].as_str().unwrap());
+    assert_eq!(gateway.client().read(&path).await.get("explanation"), None, "only who asks is told");
+    let explained = async |gateway: &TestGateway| {
+        gateway.client().read(&format!("{path}?explain=true")).await["explanation"].clone()
+    };
+    let refused =
+        json!({ "verdict": "not_authentic", "secret": null, "proof": null, "step": "wrong_signature" });
+    assert_eq!(explained(&gateway).await, refused);
+    let replay = async |gateway: &TestGateway| {
+        gateway.client().call("POST", &format!("{path}/replay")).send().await.expect(200)
+    };
+    assert_eq!(replay(&gateway).await["removed"], false);
+    let steps = async |gateway: &TestGateway, step: &str| {
+        gateway.metric("outdial_quarantine_steps_total", &[&format!("step=\"{step}\"")]).await
+    };
+    assert_eq!((steps(&gateway, "explained").await, steps(&gateway, "still_unreadable").await), (1.0, 1.0));
+
+    let world = gateway.stop().await;
+    world.set("ACCOUNTS__1__PUSH_SECRETS__1", OTHER);
+    let gateway = TestGateway::start_in(world).await;
+    let taken = json!({ "verdict": "authentic", "secret": 1, "proof": "raw_slice", "step": null });
+    assert_eq!(explained(&gateway).await, taken);
+    let replayed = replay(&gateway).await;
+    assert_eq!((&replayed["stored"], &replayed["removed"]), (&json!(1), &json!(true)));
+    assert_eq!((stored(&gateway).await.len(), quarantined(&gateway).await.len()), (1, 0));
+    assert_eq!(steps(&gateway, "recovered").await, 1.0);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_an_empty_list_is_not_taken_for_a_body_that_was_read() {
+    let gateway = TestGateway::start(Setup::new(Backend::Sqlite)).await;
+    assert_eq!(gateway.push(WELLCLOUD, "[[]]").await.body["quarantined"], 1);
+    let items = quarantined(&gateway).await;
+    let path = format!("/v1/quarantine/{}", items[0]["id"].as_str().unwrap());
+    let client = gateway.client();
+    let replayed = client.call("POST", &format!("{path}/replay")).send().await.expect(200);
+    assert_eq!((&replayed["quarantined"], &replayed["removed"]), (&json!(1), &json!(false)));
+    assert_eq!(quarantined(&gateway).await, items);
+    client.read(&format!("{path}?include=raw")).await;
+    client.call("DELETE", &path).send().await;
+    for step in ["read", "still_unreadable", "deleted"] {
+        let label = format!("step=\"{step}\"");
+        let labels = ["account=\"wc-1\"", label.as_str()];
+        assert_eq!(gateway.metric("outdial_quarantine_steps_total", &labels).await, 1.0, "{step}");
+    }
     gateway.finish().await;
 }

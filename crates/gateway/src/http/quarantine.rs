@@ -12,11 +12,12 @@ use super::{
     problem::Failure,
 };
 use crate::{
-    accounts::Accounts,
+    accounts::{Account, Accounts},
     api_error::ApiError,
     auth::{Principal, Scope},
-    push::{PushReceiver, replay as replay_item},
+    push::{Explanation, PushReceiver, explain, replay as replay_item},
     query::{Cursors, covered_account, covered_accounts, read_include},
+    telemetry::Metrics,
 };
 
 /// Longest reason that can be one of ours.
@@ -33,6 +34,8 @@ struct ItemView {
     bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
 }
 
 impl ItemView {
@@ -47,6 +50,7 @@ impl ItemView {
             content_type: draft.content_type,
             bytes: draft.raw.len(),
             raw: include_raw.then(|| STANDARD.encode(&draft.raw)),
+            explanation: None,
         }
     }
 }
@@ -112,25 +116,39 @@ async fn find(
     Ok(item)
 }
 
-/// One item, with its bytes if wanted.
+/// Counts what was done with an item.
+fn count(metrics: &Metrics, account: &Account, step: &str) {
+    let vendor = account.vendor.descriptor().vendor.as_str();
+    metrics.quarantine_steps.with_label_values(&[account.id.as_str(), vendor, step]).inc();
+}
+
+/// One item, with its bytes and what its proof is worth if wanted.
 pub async fn get(
     caller: Caller,
     request: HttpRequest,
     path: web::Path<String>,
     accounts: web::Data<Accounts>,
     store: web::Data<dyn Store>,
+    metrics: web::Data<Metrics>,
 ) -> Result<HttpResponse, Failure> {
     let principal = caller.with(Scope::QuarantineManage)?;
     choose(&request, &["application/json"])?;
     let mut params = params(&request);
     let include_raw = read_include(&mut params);
+    let wants_explanation = params.flag("explain");
     params.finish()?;
     let item = find(&**store, &accounts, &principal, &path).await?;
+    let account = covered_account(&accounts, &principal, item.draft.account.as_str())?;
     if include_raw {
         // The bytes hold numbers in full: who looked is to be known.
         tracing::info!(item = item.id, subject = principal.subject, "quarantine.read");
+        count(&metrics, account, "read");
     }
-    Ok(HttpResponse::Ok().json(ItemView::of(item, include_raw)))
+    let explanation = wants_explanation.then(|| explain(account, &item.draft));
+    if explanation.is_some() {
+        count(&metrics, account, "explained");
+    }
+    Ok(HttpResponse::Ok().json(ItemView { explanation, ..ItemView::of(item, include_raw) }))
 }
 
 /// Removes an item for good.
@@ -140,6 +158,7 @@ pub async fn delete(
     path: web::Path<String>,
     accounts: web::Data<Accounts>,
     store: web::Data<dyn Store>,
+    metrics: web::Data<Metrics>,
 ) -> Result<HttpResponse, Failure> {
     let principal = caller.with(Scope::QuarantineManage)?;
     no_params(&request)?;
@@ -148,6 +167,7 @@ pub async fn delete(
         return Err(ApiError::not_found().into());
     }
     tracing::info!(item = item.id, subject = principal.subject, "quarantine.deleted");
+    count(&metrics, covered_account(&accounts, &principal, item.draft.account.as_str())?, "deleted");
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -159,6 +179,7 @@ pub async fn replay(
     accounts: web::Data<Accounts>,
     store: web::Data<dyn Store>,
     receiver: web::Data<PushReceiver>,
+    metrics: web::Data<Metrics>,
 ) -> Result<HttpResponse, Failure> {
     let principal = caller.with(Scope::QuarantineManage)?;
     choose(&request, &["application/json"])?;
@@ -166,5 +187,6 @@ pub async fn replay(
     let item = find(&**store, &accounts, &principal, &path).await?;
     let account = covered_account(&accounts, &principal, item.draft.account.as_str())?;
     let result = replay_item(&**store, &receiver, account, item).await?;
+    count(&metrics, account, if result.removed { "recovered" } else { "still_unreadable" });
     Ok(HttpResponse::Ok().json(result))
 }

@@ -34,7 +34,9 @@ pub async fn replay(
         Ok(verified) => account.vendor.decode(&verified),
         Err(_) => DecodedPush { items: vec![still_refused()], answer: None },
     };
-    let unreadable = decoded.items.iter().filter(|item| item.result.is_err()).count();
+    // One record's slice that is a list itself is a body without records: nothing of it was read.
+    let is_empty = decoded.items.is_empty() && decoded.answer.is_none();
+    let unreadable = decoded.items.iter().filter(|item| item.result.is_err()).count() + usize::from(is_empty);
     let readable = DecodedPush {
         items: decoded.items.into_iter().filter(|item| item.result.is_ok()).collect(),
         answer: None,
