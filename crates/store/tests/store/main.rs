@@ -12,6 +12,7 @@ mod embedded;
 mod proxy;
 mod redis_faults;
 mod redis_server;
+mod redis_subscriptions;
 mod samples;
 mod spool;
 
@@ -83,7 +84,7 @@ macro_rules! conforms {
             deliveries::finished_ones_are_listed_newest_first,
             deliveries::a_changed_state_moves_a_delivery,
             deliveries::the_newest_delivered_ones_stay,
-            deliveries::too_many_in_one_commit_are_refused,
+            deliveries::a_full_commit_is_taken_and_a_larger_one_refused,
             deliveries::one_dead_delivery_is_redriven,
             deliveries::all_dead_deliveries_are_redriven,
             deliveries::a_redrive_beside_replacements_is_not_lost,

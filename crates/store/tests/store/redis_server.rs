@@ -38,9 +38,14 @@ impl RedisServer {
 
     /// A server with settings after, and so above, those of every server.
     pub fn start_with(settings: &[&str]) -> Self {
-        let mut server = Self::prepare(settings);
-        server.run();
-        server
+        // The port was free a moment ago; where another process has taken it meanwhile, another one is.
+        for _ in 0..10 {
+            let mut server = Self::prepare(settings);
+            if server.try_run() {
+                return server;
+            }
+        }
+        panic!("no port stays free");
     }
 
     /// A server that is not there yet.
@@ -64,6 +69,11 @@ impl RedisServer {
 
     /// Starts the process, and waits until it takes connections and has read its data.
     pub fn run(&mut self) {
+        assert!(self.try_run(), "someone else listens on port {}", self.port);
+    }
+
+    /// Answers `false` when someone else listens on its port: then an answer to `PING` is not its own.
+    fn try_run(&mut self) -> bool {
         assert!(self.guard.is_none(), "it runs already");
         let mut guard = Command::new("sh")
             .args(["-c", GUARD, "guard"])
@@ -80,13 +90,23 @@ impl RedisServer {
         let mut first_line = String::new();
         BufReader::new(guard.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
         self.guard = Some((guard, first_line.trim().parse().unwrap()));
+        let read_log = || std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
         for _ in 0..1_000 {
-            if self.command("PING").is_some_and(|answer| !answer.starts_with("-LOADING")) {
-                return;
+            let log = read_log();
+            if log.contains("Failed listening on port") {
+                if let Some((mut guard, _)) = self.guard.take() {
+                    drop(guard.stdin.take());
+                    guard.wait().unwrap();
+                }
+                return false;
+            }
+            let is_up = log.contains("Ready to accept connections") || log.contains("Sentinel ID is");
+            if is_up && self.command("PING").is_some_and(|answer| !answer.starts_with("-LOADING")) {
+                return true;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        let log = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+        let log = read_log();
         panic!("redis-server is needed by these tests and did not start: {log}");
     }
 

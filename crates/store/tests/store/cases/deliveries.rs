@@ -119,16 +119,22 @@ pub async fn the_newest_delivered_ones_stay(backend: &mut dyn Backend) {
     assert_eq!(list(&*store, Dead, None, 9).await, [11 + kept, 1]);
 }
 
-pub async fn too_many_in_one_commit_are_refused(backend: &mut dyn Backend) {
+pub async fn a_full_commit_is_taken_and_a_larger_one_refused(backend: &mut dyn Backend) {
     let store = start(backend).await;
-    let many = |count| (0..count).map(|n| delivery(n, Pending)).collect();
+    let many = |count| (0..count).map(|n| delivery(n, Dead)).collect();
     let too_many = commit(5, many(DeliveryCommit::LIMIT + 1));
     let refused = store.commit_deliveries(SUB, 1, too_many).await.unwrap_err();
     assert_eq!(refused.kind, StoreErrorKind::Invalid, "{refused}");
     assert_eq!(store.get_progress(SUB).await.unwrap().unwrap().cursor, Position(0));
     assert!(store.commit_deliveries(SUB, 1, commit(5, many(DeliveryCommit::LIMIT))).await.unwrap());
-    assert_eq!(count(&*store, Pending).await, 10_000);
-    assert_eq!(list(&*store, Pending, None, 20_000).await, (0..10_000).collect::<Vec<_>>());
+    assert_eq!(list(&*store, Dead, None, 20_000).await, (0..10_000).rev().collect::<Vec<_>>());
+
+    // More than one step of a redrive.
+    put(&*store, vec![delivery(10_000, Dead)]).await;
+    assert_eq!(store.redrive_deliveries(SUB, None, at(0)).await.unwrap(), 10_001);
+    assert_eq!(version(&*store).await, 3);
+    assert_eq!(list(&*store, Pending, None, 20_000).await, (0..=10_000).collect::<Vec<_>>());
+    assert_eq!(count(&*store, Dead).await, 0);
 }
 
 pub async fn one_dead_delivery_is_redriven(backend: &mut dyn Backend) {
