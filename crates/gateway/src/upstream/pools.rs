@@ -20,6 +20,10 @@ const POOL_LIMIT: usize = 1_000;
 /// Pools of one thread. Beyond it the one goes that was idle longest.
 const POOLS_LIMIT: usize = 2_048;
 
+/// How long a pool may be unused. awc looks at the age of a connection only when it wants one, so without this a host that is
+/// called no more would keep its connections, closed ones too.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
 struct Pool {
     client: Client,
     used: Instant,
@@ -56,6 +60,11 @@ impl Pools {
         client
     }
 
+    /// Closes what was not used for long, by the time that it is.
+    pub(super) fn drop_idle(&self, now: Instant) {
+        self.pools.borrow_mut().retain(|_, pool| now.saturating_duration_since(pool.used) < IDLE_LIMIT);
+    }
+
     fn build(&self, fresh: bool) -> Client {
         let connector = Connector::new()
             .connector(self.dial.clone())
@@ -80,4 +89,26 @@ pub(super) fn tls() -> Arc<ClientConfig> {
     let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_are_bounded_and_do_not_outlive_their_use() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let pools = Pools::new(Dial::anywhere(), tls());
+        let count = || pools.pools.borrow().len();
+        for n in 0..POOLS_LIMIT + 2 {
+            pools.client(&n.to_string(), false);
+        }
+        assert_eq!(count(), POOLS_LIMIT);
+        assert!(pools.pools.borrow().keys().all(|(name, _)| name != "0" && name != "1"));
+        pools.client("2", false);
+        pools.drop_idle(Instant::now());
+        assert_eq!(count(), POOLS_LIMIT);
+        pools.drop_idle(Instant::now() + IDLE_LIMIT);
+        assert_eq!(count(), 0);
+    }
 }

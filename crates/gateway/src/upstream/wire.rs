@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use awc::{
@@ -36,6 +36,8 @@ use crate::egress::{Egress, Lookup};
 
 /// Exchanges waiting for one thread. The limits of the accounts keep them far below this.
 const QUEUE: usize = 1_024;
+/// How often unused connections are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
 /// Bytes of a request that are handed over at once.
 const SLICE: usize = 64 * 1024;
 
@@ -148,7 +150,16 @@ impl Wire {
 
 async fn serve(mut jobs: mpsc::Receiver<Job>, pools: Pools) {
     let pools = Rc::new(pools);
-    while let Some(Job { exchange, reply }) = jobs.recv().await {
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        let job = tokio::select! {
+            job = jobs.recv() => job,
+            _ = sweep.tick() => {
+                pools.drop_idle(Instant::now());
+                continue;
+            }
+        };
+        let Some(Job { exchange, reply }) = job else { break };
         let pools = Rc::clone(&pools);
         tokio::task::spawn_local(async move {
             let exchanged = STAGE.scope(Cell::new(Stage::Pooled), carry_out(&pools, &exchange));
