@@ -20,6 +20,7 @@ pub mod schema;
 pub mod secrets;
 pub mod setup;
 pub mod sse;
+pub mod subscriber;
 pub mod tokens;
 pub mod waiting;
 

@@ -9,6 +9,7 @@ use crate::{
     account_watch::{self, AccountWatch},
     auth::{REFRESH_INTERVAL, Verifier},
     config::Config,
+    delivery::{self, Supervisor, sender::Sender},
     egress::Egress,
     events::EventStreams,
     health::Health,
@@ -25,6 +26,8 @@ use crate::{
 
 /// Threads that exchange bytes with vendors.
 const WIRE_THREADS: usize = 2;
+/// Threads that exchange bytes with subscribers: apart, so that neither side waits for the other.
+const DELIVERY_THREADS: usize = 2;
 /// How often the store is asked how it is.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 /// How often rosters are looked for whose sender died.
@@ -103,7 +106,11 @@ impl Gateway {
         let tasks = Tasks::new(tokio::runtime::Handle::current());
         let wire = Wire::start(WIRE_THREADS)
             .map_err(|error| StartError::Unavailable(format!("no threads for vendors: {error}")))?;
-        let parts = Parts { clock, metrics, store, tasks, wire: Arc::new(wire) };
+        let egress = Arc::new(Egress::new(&config.egress));
+        let sender = Sender::start(DELIVERY_THREADS, Arc::clone(&egress))
+            .map_err(|error| StartError::Unavailable(format!("no threads for subscribers: {error}")))?;
+        let (wire, sender) = (Arc::new(wire), Arc::new(sender));
+        let parts = Parts { clock, metrics, store, tasks, wire, egress, sender };
         let (services, health, background) = parts.build(&config);
         health.refresh().await;
         let ports = Ports::open(&config, &services, &parts.tasks)
@@ -164,10 +171,13 @@ struct Parts {
     store: Arc<dyn Store>,
     tasks: Tasks,
     wire: Arc<Wire>,
+    egress: Arc<Egress>,
+    sender: Arc<Sender>,
 }
 
 /// Work that goes on by itself.
 struct Background {
+    supervisor: Arc<Supervisor>,
     health: Arc<Health>,
     verifier: Arc<Verifier>,
     uploads: Arc<RosterUploads>,
@@ -178,7 +188,7 @@ struct Background {
 
 impl Parts {
     fn build(&self, config: &Config) -> (Services, Arc<Health>, Background) {
-        let Self { clock, metrics, store, tasks, wire } = self;
+        let Self { clock, metrics, store, tasks, wire, egress, .. } = self;
         let accounts = config.accounts.clone();
         let owner = format!("gateway-{}", uuid::Uuid::new_v4().simple());
         let tokens = Tokens::new(
@@ -234,7 +244,7 @@ impl Parts {
             Arc::clone(store) as Arc<_>,
             Arc::clone(store) as Arc<_>,
             accounts.clone(),
-            Arc::new(Egress::new(&config.egress)),
+            Arc::clone(egress),
             Arc::clone(clock),
         );
         let health = Arc::new(Health::new(Arc::clone(store), Arc::clone(metrics)));
@@ -244,6 +254,7 @@ impl Parts {
             clock: Arc::clone(clock),
         };
         let background = Background {
+            supervisor: Arc::new(self.supervisor(owner.clone())),
             health: Arc::clone(&health),
             verifier: Arc::clone(&verifier),
             uploads: Arc::clone(&uploads),
@@ -277,9 +288,27 @@ impl Parts {
     }
 }
 
+impl Parts {
+    fn supervisor(&self, owner: String) -> Supervisor {
+        let context = delivery::Context {
+            store: Arc::clone(&self.store),
+            sender: Arc::clone(&self.sender),
+            egress: Arc::clone(&self.egress),
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&self.metrics),
+            tasks: self.tasks.clone(),
+        };
+        Supervisor::new(context, owner)
+    }
+}
+
 impl Background {
     fn begin(self, tasks: &Tasks) {
-        let Self { health, verifier, uploads, housekeeping, watch, accounts } = self;
+        let Self { supervisor, health, verifier, uploads, housekeeping, watch, accounts } = self;
+        tasks.repeat(delivery::INTERVAL, move || {
+            let supervisor = Arc::clone(&supervisor);
+            async move { supervisor.look().await }
+        });
         tasks.repeat(HEALTH_INTERVAL, move || {
             let health = Arc::clone(&health);
             async move { health.refresh().await }

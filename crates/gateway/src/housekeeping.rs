@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use outdial_core::{Clock, Position};
-use outdial_store::{CallRecords, EventLog, Leases, Quarantine, Rosters, Store, StoreError, Subscriptions};
+use outdial_core::{Clock, Position, Timestamp};
+use outdial_store::{
+    CallRecords, EventLog, Leases, Quarantine, Rosters, Store, StoreError, SubscriptionStatus, Subscriptions,
+};
 
 use crate::telemetry::Metrics;
 
@@ -49,8 +51,8 @@ impl Housekeeping {
         };
         let millis = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
         let edge = self.clock.now().plus_millis(-millis);
-        let position = u64::try_from(edge.millis()).unwrap_or(0).saturating_mul(1_000);
-        let events = EventLog::trim(store, Position(position)).await?;
+        let through = self.trim_edge(edge, edge.plus_millis(-millis)).await?;
+        let events = EventLog::trim(store, through).await?;
         let (mut records, mut entries, mut items, mut deliveries) = (0, 0, 0, 0);
         for _ in 0..STEPS {
             let removed = [
@@ -74,4 +76,28 @@ impl Housekeeping {
         }
         Leases::release_lease(store, &lease).await
     }
+
+    /// Up to where the log may go: not past what an active subscription has yet to get, unless that is twice as old as the
+    /// retention.
+    async fn trim_edge(&self, edge: Timestamp, last: Timestamp) -> Result<Position, StoreError> {
+        let mut through = position_at(edge);
+        for subscription in Subscriptions::list_subscriptions(&*self.store).await? {
+            if subscription.status != SubscriptionStatus::Active {
+                continue;
+            }
+            let progress = Subscriptions::get_progress(&*self.store, &subscription.id).await?;
+            let Some(cursor) = progress.map(|progress| progress.cursor) else { continue };
+            let next = EventLog::read(&*self.store, cursor, 1).await?;
+            if next.first().is_some_and(|event| event.position <= through) {
+                tracing::warn!(subscription = subscription.id, "housekeeping.log_kept_for_subscription");
+                through = cursor;
+            }
+        }
+        Ok(through.max(position_at(last)))
+    }
+}
+
+/// Positions are microseconds since the epoch.
+fn position_at(time: Timestamp) -> Position {
+    Position(u64::try_from(time.millis()).unwrap_or(0).saturating_mul(1_000))
 }

@@ -29,3 +29,4 @@ mod subscription_changes;
 mod subscriptions;
 mod tokens;
 mod uploads;
+mod webhooks;

@@ -1,5 +1,19 @@
-//! Deliveries of events to subscribers, over webhooks.
+//! Webhooks: each subscription has a reader of the log of its own, which sends, tries again, and writes down how far it got.
+//! A subscriber that hangs or fails costs nobody else anything.
 
+mod attempt;
+mod circuit;
+mod disable;
+mod ledger;
+mod order;
+mod outbox;
+mod plan;
+mod schedule;
 pub mod sender;
 pub mod signature;
+mod supervisor;
 pub mod target;
+mod worker;
+
+pub use supervisor::{INTERVAL, Supervisor};
+pub use worker::Context;

@@ -79,6 +79,13 @@ pub struct Sent {
     pub millis: u64,
 }
 
+impl Sent {
+    /// An attempt that got no answer.
+    pub fn failed(error: &'static str, detail: &str) -> Self {
+        Self { status: None, error: Some(error), detail: Some(tidy(detail)), retry_after: None, millis: 0 }
+    }
+}
+
 /// Makes requests to subscribers.
 pub struct Sender {
     wire: Wire,
@@ -112,7 +119,7 @@ impl Sender {
         let started = Instant::now();
         let mut sent = match sign_request(target, outgoing, now) {
             Ok(request) => self.exchange(target, request, now).await,
-            Err(detail) => failed("internal", detail),
+            Err(detail) => Sent::failed("internal", detail),
         };
         sent.millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         sent
@@ -129,10 +136,10 @@ impl Sender {
         match self.wire.exchange(exchange).await {
             Ok(answer) => judge(&answer.response, now),
             Err(WireError::Timeout) => {
-                failed("timeout", &format!("no whole answer within {} ms", self.limit.as_millis()))
+                Sent::failed("timeout", &format!("no whole answer within {} ms", self.limit.as_millis()))
             }
-            Err(WireError::Broken(detail)) => failed("reset", &detail),
-            Err(WireError::NotSent(why, detail)) => failed(word(why), &detail),
+            Err(WireError::Broken(detail)) => Sent::failed("reset", &detail),
+            Err(WireError::NotSent(why, detail)) => Sent::failed(word(why), &detail),
         }
     }
 }
@@ -181,16 +188,12 @@ fn judge(response: &http::Response<Bytes>, now: Timestamp) -> Sent {
         detail.push_str(": ");
         detail.push_str(&String::from_utf8_lossy(excerpt));
     }
-    Sent { status: Some(status.as_u16()), retry_after, ..failed("status", &detail) }
+    Sent { status: Some(status.as_u16()), retry_after, ..Sent::failed("status", &detail) }
 }
 
 fn describe(status: StatusCode) -> String {
     let note = if status.is_redirection() { ", and redirects are not followed" } else { "" };
     format!("status {}{note}", status.as_u16())
-}
-
-fn failed(error: &'static str, detail: &str) -> Sent {
-    Sent { status: None, error: Some(error), detail: Some(tidy(detail)), retry_after: None, millis: 0 }
 }
 
 /// One line, without numbers of people, within the limit.

@@ -7,7 +7,7 @@ mod stream;
 
 pub use self::{
     catalogue::{DescribedType, read_catalogue},
-    filter::EventFilter,
+    filter::{EventFilter, ShownEvent},
     page::read_page,
     stream::{EventStreams, Frames, Start},
 };

@@ -8,7 +8,8 @@ use std::{
 
 use outdial_core::{DecodedRecord, Error};
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Most names of unknown fields that become labels of their own; the rest are counted as `other`.
@@ -49,6 +50,13 @@ pub struct Metrics {
     pub spool_records: IntGauge,
     pub log_trimmed_position: IntGauge,
     pub event_streams: IntGauge,
+    pub subscriptions: IntGaugeVec,
+    pub subscriptions_disabled: IntCounterVec,
+    pub delivery_attempts: IntCounterVec,
+    pub delivery_latency: Histogram,
+    pub delivery_backlog: Gauge,
+    pub deliveries_dead: IntCounter,
+    pub deliveries_missed: IntCounter,
     pub shed: IntCounterVec,
     pub panics: IntGauge,
     unknown_vendor_field: IntCounterVec,
@@ -128,6 +136,13 @@ impl Metrics {
             spool_records: to.gauge("outdial_spool_records", "Records waiting in the spool.")?,
             log_trimmed_position: to.gauge("outdial_log_trimmed_position", "The last position of the log that was trimmed.")?,
             event_streams: to.gauge("outdial_event_streams", "Open streams of events.")?,
+            subscriptions: to.gauges("outdial_subscriptions", "Subscriptions, by status.", &["status"])?,
+            subscriptions_disabled: to.counter("outdial_subscriptions_disabled_total", "Subscriptions that the gateway stopped, by reason.", &["reason"])?,
+            delivery_attempts: to.counter("outdial_delivery_attempts_total", "Requests to subscribers, by what came of them.", &["outcome"])?,
+            delivery_latency: to.add(Histogram::with_opts(HistogramOpts::new("outdial_delivery_latency_seconds", "Time from an event's append to its delivery at the first attempt.").buckets(SECONDS.to_vec())))?,
+            delivery_backlog: to.add(Gauge::new("outdial_delivery_backlog_seconds", "Age of the oldest event that a subscription of this replica has not been sent."))?,
+            deliveries_dead: to.add(IntCounter::new("outdial_deliveries_exhausted_total", "Events whose delivery was given up after all attempts."))?,
+            deliveries_missed: to.add(IntCounter::new("outdial_delivery_gaps_total", "Times that events were trimmed from the log before a subscription had them."))?,
             shed: to.counter("outdial_shed_total", "Requests refused because there was too much at once.", &["port", "reason"])?,
             panics: to.gauge("outdial_handler_panics", "Handlers that panicked; each is a fault of ours.")?,
             unknown_vendor_field: to.counter("outdial_unknown_vendor_field_total", "Fields that no document of the vendor has.", &["vendor", "field"])?,
