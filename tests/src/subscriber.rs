@@ -71,6 +71,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Starts one that takes everything.
+    #[expect(clippy::disallowed_methods, reason = "it is aborted when the value is dropped")]
     pub async fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -107,6 +108,7 @@ impl Subscriber {
     }
 
     /// Takes connections again where it took them before.
+    #[expect(clippy::disallowed_methods, reason = "it is aborted when the value is dropped")]
     pub async fn restart(&mut self) {
         self.serving.abort();
         let listener = TcpListener::bind(self.address).await.unwrap();

@@ -245,6 +245,7 @@ impl Parts {
             Arc::clone(store) as Arc<_>,
             accounts.clone(),
             Arc::clone(egress),
+            Arc::clone(&self.sender),
             Arc::clone(clock),
         );
         let health = Arc::new(Health::new(Arc::clone(store), Arc::clone(metrics)));

@@ -26,6 +26,7 @@ mod routes;
 mod spooling;
 mod stopping;
 mod subscription_changes;
+mod subscription_trials;
 mod subscriptions;
 mod tokens;
 mod uploads;

@@ -119,16 +119,12 @@ async fn changes_at_the_same_time_all_hold(store: Backend) {
     let changes: Vec<(String, Value)> = (0..6)
         .map(|n| (format!("x-{n}"), json!({ "headers": { format!("x-{n}"): n.to_string() } })))
         .collect();
-    let tasks: Vec<_> = changes
-        .iter()
-        .map(|(_, change)| {
-            let (client, change) = (client.clone(), change.clone());
-            tokio::spawn(async move { patch(&client, "s", &change).await.expect(200) })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+    let mut patches = tokio::task::JoinSet::new();
+    for (_, change) in changes.clone() {
+        let client = client.clone();
+        patches.spawn(async move { patch(&client, "s", &change).await.expect(200) });
     }
+    patches.join_all().await;
     let headers = client.read("/v1/subscriptions/s").await["headers"].clone();
     assert_eq!(headers.as_object().unwrap().len(), changes.len(), "a change was lost: {headers}");
     gateway.finish().await;

@@ -1,4 +1,4 @@
-//! What was and is to be delivered to a subscription: deliveries, their retry, and replays.
+//! What was and is to be delivered to a subscription: deliveries, their retry, samples and replays.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use outdial_store::DeliveryStatus;
@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     body::read_json,
     caller::{Caller, no_params, params},
+    event_types::CATALOGUE,
     problem::Failure,
     subscriptions::{binding, manager},
 };
@@ -76,6 +77,18 @@ pub async fn retry_all(
     let principal = manager(caller, &request)?;
     no_params(&request)?;
     Ok(HttpResponse::Accepted().json(service.retry_deliveries(&principal, &path).await?))
+}
+
+/// Sends a sample.
+pub async fn test(
+    caller: Caller,
+    request: HttpRequest,
+    path: web::Path<String>,
+    service: web::Data<SubscriptionService>,
+) -> Result<HttpResponse, Failure> {
+    let principal = manager(caller, &request)?;
+    no_params(&request)?;
+    Ok(HttpResponse::Ok().json(service.send_sample(&principal, &path, &CATALOGUE).await?))
 }
 
 /// Has events delivered once more, or says how many that would be.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Read of the contract when somebody first asks.
-static CATALOGUE: LazyLock<Vec<DescribedType>> =
+pub(super) static CATALOGUE: LazyLock<Vec<DescribedType>> =
     LazyLock::new(|| docs::contract().map(|contract| read_catalogue(&contract)).unwrap_or_default());
 
 #[derive(Serialize)]

@@ -49,6 +49,7 @@ const SERVED: &[Served] = &[
     patch("/v1/subscriptions/{id}", || web::patch().to(subscriptions::patch)),
     delete("/v1/subscriptions/{id}", || web::delete().to(subscriptions::delete)),
     post("/v1/subscriptions/{id}/rotate-secret", || web::post().to(subscriptions::rotate_secret)),
+    post("/v1/subscriptions/{id}/test", || web::post().to(deliveries::test)),
     post("/v1/subscriptions/{id}/replay", || web::post().to(deliveries::replay)),
     get("/v1/subscriptions/{id}/deliveries", || web::get().to(deliveries::list)),
     post("/v1/subscriptions/{id}/deliveries/retry", || web::post().to(deliveries::retry_all)),

@@ -10,6 +10,7 @@ mod secrets;
 mod service;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod view;
 
 pub use self::{

@@ -8,6 +8,7 @@ use outdial_store::{
     Subscriptions,
 };
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
@@ -20,11 +21,14 @@ use crate::{
     accounts::Accounts,
     api_error::ApiError,
     auth::{AccountGrant, Principal, Scope},
+    delivery::sender::Sender,
     egress::Egress,
 };
 
 /// How often a change is made again when somebody else's came first.
 const RACES: usize = 8;
+/// Samples that are sent at once; others wait.
+const TRIALS: usize = 16;
 
 /// Subscriptions over a store.
 pub struct SubscriptionService {
@@ -32,6 +36,8 @@ pub struct SubscriptionService {
     pub(super) log: Arc<dyn EventLog>,
     pub(super) accounts: Accounts,
     pub(super) egress: Arc<Egress>,
+    pub(super) sender: Arc<Sender>,
+    pub(super) trials: Semaphore,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -50,9 +56,11 @@ impl SubscriptionService {
         log: Arc<dyn EventLog>,
         accounts: Accounts,
         egress: Arc<Egress>,
+        sender: Arc<Sender>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { subscriptions, log, accounts, egress, clock }
+        let trials = Semaphore::new(TRIALS);
+        Self { subscriptions, log, accounts, egress, sender, trials, clock }
     }
 
     /// Creates one, which gets what comes from now on. The answer holds its secret.

@@ -18,6 +18,7 @@ use crate::{
     accounts::Accounts,
     api_error::ApiError,
     auth::{AccountGrant, Principal, Scope},
+    delivery::sender::Sender,
     egress::{Egress, EgressConfig},
 };
 
@@ -48,11 +49,13 @@ impl Bench {
             clock: Arc::clone(&clock) as Arc<_>,
         };
         let store = outdial_store::open(settings).await.unwrap();
+        let egress = Arc::new(Egress::new(&EgressConfig::default()));
         let service = SubscriptionService::new(
             Arc::clone(&store) as Arc<_>,
             Arc::clone(&store) as Arc<_>,
             Accounts::default(),
-            Arc::new(Egress::new(&EgressConfig::default())),
+            Arc::clone(&egress),
+            Arc::new(Sender::start(1, egress).unwrap()),
             Arc::clone(&clock) as Arc<_>,
         );
         let principal = Principal {

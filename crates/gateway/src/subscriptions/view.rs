@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{draft::written, headers::show_headers, secrets::overlap_ends_at};
+use crate::delivery::sender::Sent;
 
 /// Most events of a delivery that are listed with it.
 const EVENTS_SHOWN: usize = 100;
@@ -167,6 +168,14 @@ pub struct AttemptView {
     status: Option<u16>,
     error: Option<String>,
     detail: Option<String>,
+}
+
+impl AttemptView {
+    /// An attempt that is kept nowhere.
+    pub fn of_sent(sent: Sent, at: Timestamp) -> Self {
+        let Sent { status, error, detail, millis, .. } = sent;
+        Self { at, duration_ms: millis, status, error: error.map(str::to_owned), detail }
+    }
 }
 
 impl From<DeliveryAttempt> for AttemptView {
