@@ -54,7 +54,7 @@ fn event(number: u64) -> Result<(String, String), Box<dyn Error>> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let receiver = std::env::var("WEBHOOK_URL")?;
     let egress = Arc::new(Egress::new(&EgressConfig { allow: vec![AllowEntry::parse("127.0.0.1")?] }));
-    let sender = Sender::start(1, Arc::clone(&egress))?;
+    let sender = Sender::start(1, Arc::clone(&egress), std::time::Duration::from_secs(15))?;
     let generated = generate_secret()?;
     let (first, one) = event(1)?;
     let list = [event(2)?.1, event(3)?.1, event(4)?.1].join(",");

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     client::Client,
-    gateway::push_url,
+    gateway::{PushReply, push, push_url},
     setup::{ICSOC, WELLCLOUD, World},
     tokens::{ALL_SCOPES, token},
     waiting::eventually,
@@ -46,6 +46,14 @@ impl GatewayProcess {
     pub fn connect_pushes(&self, world: &World) {
         let url = |account| Some(push_url(self.push, account));
         world.vendors.control().set_push_urls(url(WELLCLOUD), url(ICSOC));
+    }
+
+    /// Pushes a body for an account as its vendor would.
+    ///
+    /// # Panics
+    /// When there is no whole reply.
+    pub async fn push(&self, account: &str, body: String) -> PushReply {
+        push(&push_url(self.push, account), body).await
     }
 
     /// A caller with every scope for every account.

@@ -51,6 +51,17 @@ pub fn push_url(port: SocketAddr, account: &str) -> String {
     format!("http://{port}/push/{account}/{secret}")
 }
 
+/// Pushes a body as a vendor would.
+///
+/// # Panics
+/// When there is no whole reply.
+pub async fn push(url: &str, body: impl Into<Body>) -> PushReply {
+    let request = http_client().post(url).header("content-type", "application/json");
+    let response = request.body(body).send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    PushReply { status, headers, body: response.json().await.unwrap() }
+}
+
 impl TestGateway {
     /// Starts one in a new world.
     ///
@@ -170,10 +181,7 @@ impl TestGateway {
     /// # Panics
     /// When there is no whole reply.
     pub async fn push(&self, account: &str, body: impl Into<Body>) -> PushReply {
-        let request = http_client().post(self.push_url(account)).header("content-type", "application/json");
-        let response = request.body(body).send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        PushReply { status, headers, body: response.json().await.unwrap() }
+        push(&self.push_url(account), body).await
     }
 
     /// Asks the admin port: status and text.

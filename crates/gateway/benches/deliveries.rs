@@ -71,7 +71,7 @@ fn body() -> Bytes {
 async fn deliver(address: SocketAddr) {
     let allow = vec![AllowEntry::parse("127.0.0.1").unwrap()];
     let egress = Arc::new(Egress::new(&EgressConfig { allow }));
-    let sender = Arc::new(Sender::start(2, Arc::clone(&egress)).unwrap());
+    let sender = Arc::new(Sender::start(2, Arc::clone(&egress), std::time::Duration::from_secs(15)).unwrap());
     let key = SigningKey::parse(&generate_secret().unwrap()).unwrap();
     let left = Arc::new(AtomicUsize::new(DELIVERIES));
     let mut slots = JoinSet::new();

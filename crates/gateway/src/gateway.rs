@@ -107,10 +107,11 @@ impl Gateway {
         let wire = Wire::start(WIRE_THREADS)
             .map_err(|error| StartError::Unavailable(format!("no threads for vendors: {error}")))?;
         let egress = Arc::new(Egress::new(&config.egress));
-        let sender = Sender::start(DELIVERY_THREADS, Arc::clone(&egress))
+        let sender = Sender::start(DELIVERY_THREADS, Arc::clone(&egress), config.delivery.timeout)
             .map_err(|error| StartError::Unavailable(format!("no threads for subscribers: {error}")))?;
         let (wire, sender) = (Arc::new(wire), Arc::new(sender));
-        let parts = Parts { clock, metrics, store, tasks, wire, egress, sender };
+        let timeout = config.delivery.timeout;
+        let parts = Parts { clock, metrics, store, tasks, wire, egress, sender, timeout };
         let (services, health, background) = parts.build(&config);
         health.refresh().await;
         let ports = Ports::open(&config, &services, &parts.tasks)
@@ -173,6 +174,8 @@ struct Parts {
     wire: Arc<Wire>,
     egress: Arc<Egress>,
     sender: Arc<Sender>,
+    /// Of one delivery.
+    timeout: Duration,
 }
 
 /// Work that goes on by itself.
@@ -298,6 +301,7 @@ impl Parts {
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             tasks: self.tasks.clone(),
+            timeout: self.timeout,
         };
         Supervisor::new(context, owner)
     }

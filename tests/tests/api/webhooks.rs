@@ -1,11 +1,12 @@
 //! Webhooks: what is pushed reaches every subscriber, once from a healthy run and at least once over every fault.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use outdial_tests::{
+    child::GatewayProcess,
     gateway::TestGateway,
     on_every_store,
-    setup::{Backend, ICSOC, Setup, WELLCLOUD},
+    setup::{Backend, ICSOC, Setup, WELLCLOUD, World},
     subscriber::{Behaviour, Received, Subscriber},
     waiting::eventually,
 };
@@ -198,6 +199,39 @@ async fn events_of_one_call_keep_their_order(store: Backend) {
         taken.iter().map(|event| event["data"]["revision"].as_u64().unwrap()).collect();
     revisions.dedup();
     assert_eq!(revisions, [1, 2, 3]);
+    gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_may_be_killed_while_they_deliver() {
+    const PARTS: usize = 12;
+    let setup = Setup::new(Backend::Redis).set("EGRESS__ALLOW", "127.0.0.1").set("DELIVERY__TIMEOUT", "1s");
+    let world = World::new(setup.vendors(|vendors| vendors.icsoc.calls = 0)).await;
+    let start = || GatewayProcess::start(env!("CARGO_BIN_EXE_gateway_process"), &world);
+    let subscriber = Subscriber::start().await;
+    let mut replicas = [start(), start()];
+    let wanted =
+        json!({ "url": subscriber.url(), "types": ["io.outdial.call-record.created"], "numbers": "full" });
+    let client = replicas[0].client();
+    client.post("/v1/subscriptions", "application/json", wanted.to_string()).send().await.expect(201);
+    for part in 0..PARTS {
+        let body: Value = (part * 100..(part + 1) * 100).map(result).collect();
+        let reply = replicas[part % 2].push(WELLCLOUD, body.to_string()).await;
+        assert_eq!(reply.body["stored"], 100);
+        // In the middle of it: the one that delivers, or the other.
+        if part % 4 == 3 {
+            arrived(&subscriber, part * 50).await;
+            let replica = &mut replicas[part / 4 % 2];
+            std::mem::replace(replica, start()).kill();
+        }
+    }
+    let seen = arrived(&subscriber, PARTS * 100).await;
+    let gateway = TestGateway::start_in(Arc::clone(&world)).await;
+    assert_eq!(ids(&seen), ids(&record_events(&gateway).await));
+    for event in &seen {
+        let same = seen.iter().filter(|other| other["id"] == event["id"]);
+        assert!(same.into_iter().all(|other| other == event), "the same event has the same content");
+    }
     gateway.finish().await;
 }
 

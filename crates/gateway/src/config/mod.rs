@@ -149,6 +149,14 @@ pub enum LogFormat {
     Text,
 }
 
+/// Deliveries to subscribers.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryConfig {
+    /// How long one attempt may take, its answer's body included. A subscription stays with a replica that has died for twice
+    /// as long, and for five seconds more than it at least.
+    pub timeout: Duration,
+}
+
 /// The log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -171,6 +179,7 @@ pub struct Config {
     pub log: LogConfig,
     pub accounts: Accounts,
     pub egress: EgressConfig,
+    pub delivery: DeliveryConfig,
     /// What is no mistake, but should be known at the start.
     pub notes: Vec<String>,
 }
@@ -236,6 +245,7 @@ impl Config {
         let issuers = issuers::read(root.section("auth"));
         let accounts = accounts::read(&mut root);
         let egress = read_egress(root.section("egress"));
+        let delivery = read_delivery(root.section("delivery"));
         root.finish();
         Some(Self {
             listen: listen?,
@@ -247,6 +257,7 @@ impl Config {
             log: log?,
             accounts,
             egress,
+            delivery: delivery?,
             notes: Vec::new(),
         })
     }
@@ -371,6 +382,12 @@ fn read_egress(mut section: Section<'_>) -> EgressConfig {
     }
     section.finish();
     EgressConfig { allow }
+}
+
+fn read_delivery(mut section: Section<'_>) -> Option<DeliveryConfig> {
+    let timeout = section.duration("timeout", seconds(1)..=seconds(60));
+    section.finish();
+    Some(DeliveryConfig { timeout: timeout? })
 }
 
 fn read_log(mut section: Section<'_>) -> Option<LogConfig> {

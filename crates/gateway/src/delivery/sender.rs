@@ -20,8 +20,6 @@ use crate::{
     upstream::{Exchange, Reuse, Unsent, Wire, WireError},
 };
 
-/// How long one attempt may take, from its beginning to the last byte of the answer.
-pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(15);
 /// How much of an answer is read. The connection of a longer one is closed.
 const ANSWER_LIMIT: usize = 16 * 1024;
 /// Bytes of an answer that can become part of a detail.
@@ -93,15 +91,16 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Starts the threads that make the requests. They end with the sender.
+    /// Starts the threads that make the requests. They end with the sender. `limit` is for one attempt, from its beginning to
+    /// the last byte of the answer.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(threads: usize, egress: Arc<Egress>) -> io::Result<Self> {
-        Self::start_with(threads, egress, Arc::new(SystemLookup), ATTEMPT_LIMIT)
+    pub fn start(threads: usize, egress: Arc<Egress>, limit: Duration) -> io::Result<Self> {
+        Self::start_with(threads, egress, Arc::new(SystemLookup), limit)
     }
 
-    /// The same with a resolver and a limit for each attempt.
+    /// The same with a resolver.
     ///
     /// # Errors
     /// When a thread cannot be started.

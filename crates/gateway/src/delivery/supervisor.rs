@@ -12,7 +12,7 @@ use std::{
 use outdial_store::{StoreError, StoredSubscription, SubscriptionStatus};
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::worker::{Context, LEASE, Worker};
+use super::worker::{Context, Worker};
 /// How often it is looked for subscriptions that are new, changed or without a worker.
 pub const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -76,7 +76,8 @@ impl Supervisor {
 
     async fn start(&self, id: String, subscription: Arc<StoredSubscription>) -> Result<(), StoreError> {
         let name = format!("delivery:{id}");
-        let Some(lease) = self.context.store.acquire_lease(&name, &self.owner, LEASE).await? else {
+        let life = self.context.lease();
+        let Some(lease) = self.context.store.acquire_lease(&name, &self.owner, life).await? else {
             return Ok(());
         };
         let (version, behind) = (subscription.version, Arc::new(AtomicU64::new(0)));

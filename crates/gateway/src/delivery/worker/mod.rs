@@ -32,18 +32,14 @@ use super::{
 };
 use crate::{egress::Egress, tasks::Tasks, telemetry::Metrics};
 
-/// How long a subscription stays with a replica that says nothing: longer than a delivery may take.
-pub const LEASE: Duration = Duration::from_secs(30);
+/// How much longer than one attempt a subscription stays with a replica that says nothing, at least.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// Failed deliveries that are owed at once; with so many nothing new is begun.
 const OWED_LIMIT: usize = 10_000;
-/// How often the lease is renewed.
-const BEAT: Duration = Duration::from_secs(10);
 /// How long to wait after the store could not be read or written.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long deliveries under way may take at a stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// And when the subscription is changed: a little longer than any of them takes.
-const CHANGE_LIMIT: Duration = Duration::from_secs(16);
 
 /// What workers work with.
 #[derive(Clone)]
@@ -60,6 +56,20 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// What runs beside it, and the signal to stop.
     pub tasks: Tasks,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+impl Context {
+    /// How long a subscription stays with a replica that says nothing: longer than an attempt may take.
+    pub fn lease(&self) -> Duration {
+        self.timeout + self.timeout.max(LEASE_MARGIN)
+    }
+
+    /// How often the lease is renewed.
+    fn beat(&self) -> Duration {
+        self.lease() / 3
+    }
 }
 
 type Reading = BoxFuture<'static, Result<Found, StoreError>>;
@@ -130,6 +140,7 @@ impl Worker {
             ledger.begin_replay(&replay.id, replay.after);
         }
         let plan = Plan::new(Arc::clone(&subscription), &context.egress);
+        let beat = context.beat();
         Self {
             outbox: Outbox::new(&subscription),
             order: Order::new(subscription.ordered),
@@ -149,7 +160,7 @@ impl Worker {
             turn: Track::Log,
             quiet_until: None,
             next_commit: None,
-            next_beat: Instant::now() + BEAT,
+            next_beat: Instant::now() + beat,
             behind,
         }
     }
@@ -224,7 +235,7 @@ impl Worker {
         if !self.beat().await {
             return false;
         }
-        self.settle_down(CHANGE_LIMIT).await;
+        self.settle_down(self.context.timeout + STOP_LIMIT).await;
         let written = self.flush().await;
         let progress = self.context.store.get_progress(&subscription.id).await;
         match (written, progress) {
@@ -293,8 +304,8 @@ impl Worker {
         if Instant::now() < self.next_beat {
             return true;
         }
-        self.next_beat = Instant::now() + BEAT;
-        match self.context.store.renew_lease(&self.lease, LEASE).await {
+        self.next_beat = Instant::now() + self.context.beat();
+        match self.context.store.renew_lease(&self.lease, self.context.lease()).await {
             Ok(is_ours) => is_ours,
             Err(error) => {
                 // The fence keeps a late owner from writing; what it delivers meanwhile may be delivered twice.
