@@ -26,6 +26,7 @@ mod routes;
 mod spooling;
 mod stopping;
 mod subscription_changes;
+mod subscription_deliveries;
 mod subscription_trials;
 mod subscriptions;
 mod tokens;
