@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -48,6 +49,8 @@ impl Received {
 pub enum Behaviour {
     /// Answers with a status, and these header lines.
     Answer(u16, &'static str),
+    /// Takes everything, but slowly.
+    Late(Duration),
     /// Takes the request and says nothing.
     Hang,
     /// Ends the connection.
@@ -154,15 +157,18 @@ async fn converse(stream: TcpStream, state: Arc<Mutex<State>>) {
             state.received.push(received);
             behaviour
         };
-        match behaviour {
-            Behaviour::Answer(status, headers) => {
-                let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n{headers}\r\n");
-                if stream.write_all(answer.as_bytes()).await.is_err() {
-                    return;
-                }
+        let (status, headers) = match behaviour {
+            Behaviour::Answer(status, headers) => (status, headers),
+            Behaviour::Late(delay) => {
+                tokio::time::sleep(delay).await;
+                (204, "")
             }
             Behaviour::Hang => std::future::pending().await,
             Behaviour::Reset => return,
+        };
+        let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n{headers}\r\n");
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
         }
     }
 }

@@ -55,7 +55,7 @@ impl Bench {
             Arc::clone(&store) as Arc<_>,
             Accounts::default(),
             Arc::clone(&egress),
-            Arc::new(Sender::start(1, egress).unwrap()),
+            Arc::new(Sender::start(1, egress, Duration::from_secs(15)).unwrap()),
             Arc::clone(&clock) as Arc<_>,
         );
         let principal = Principal {
