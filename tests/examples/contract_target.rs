@@ -20,7 +20,7 @@ const COUNT: usize = 50;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let gateway = TestGateway::start(Setup::new(Backend::Sqlite)).await;
+    let gateway = TestGateway::start(Setup::new(Backend::Sqlite).set("EGRESS__ALLOW", "127.0.0.1")).await;
     let entry = |index| json!({ "entry_id": format!("e-{index}"), "number": number(index) });
     let roster = json!({ "entries": (0..COUNT).map(entry).collect::<Value>() }).to_string();
     let target = format!("/v1/accounts/{WELLCLOUD}/campaigns/{CAMPAIGN}/rosters");

@@ -172,6 +172,10 @@ deadline = "60s"
 [store]
 url = {store}
 
+# What is tried out stays on this machine.
+[egress]
+allow = ["127.0.0.1"]
+
 [log]
 format = "text"
 level = "error"

@@ -56,11 +56,12 @@ pub async fn read(
         full_numbers: principal.has(Scope::RecordsPii),
         ..EventFilter::default()
     };
+    let last = last_event_id(&request)?;
     if form == FORMS[0] {
         let page = read_page(&**store, &filter, after.unwrap_or_default(), limit).await?;
         return Ok(HttpResponse::Ok().json(page));
     }
-    let start = last_event_id(&request)?.or(after).map_or(Start::Now, Start::After);
+    let start = last.or(after).map_or(Start::Now, Start::After);
     let frames = streams.open(filter, start).ok_or_else(too_many)?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
