@@ -225,6 +225,10 @@ impl<'a> Steps<'a> {
         );
         self.repeat("-N -H 'Accept: text/event-stream' '{url}/v1/events?after=0'");
         self.repeat(&format!("'{{url}}/v1/events?campaign_id={}&limit=5'", self.campaign));
+        println!("or sent to a service that listens, signed, such as one at port 9000:");
+        self.repeat(
+            "-X POST -H 'Content-Type: application/json' --data '{\"url\":\"http://127.0.0.1:9000/\"}' {url}/v1/subscriptions",
+        );
         Ok(())
     }
 
