@@ -69,11 +69,11 @@ async fn render(context: &Context, plan: &Plan, delivery: &StoredDelivery) -> Re
     Ok(body_of(plan.form, &texts))
 }
 
-/// Counts an attempt. How long an event took to arrive is measured on first attempts that succeed.
-pub fn count(metrics: &Metrics, delivery: &StoredDelivery, sent: &Sent, is_first: bool, now: Timestamp) {
+/// Counts an attempt. How long an event took to arrive is measured on first attempts at new ones that succeed.
+pub fn count(metrics: &Metrics, delivery: &StoredDelivery, sent: &Sent, is_new: bool, now: Timestamp) {
     metrics.delivery_attempts.with_label_values(&[sent.error.unwrap_or("ok")]).inc();
     let stored_at = delivery.events.last().map(|event| event.position.0 / 1_000);
-    if let (true, None, Some(stored_at)) = (is_first, sent.error, stored_at) {
+    if let (true, None, Some(stored_at)) = (is_new, sent.error, stored_at) {
         let millis = u64::try_from(now.millis()).unwrap_or(0).saturating_sub(stored_at);
         metrics.delivery_latency.observe(Duration::from_millis(millis).as_secs_f64());
     }

@@ -135,7 +135,9 @@ impl Worker {
         changes: watch::Receiver<Option<Arc<StoredSubscription>>>,
         behind: Arc<AtomicU64>,
     ) -> Self {
-        let mut ledger = Ledger::new(progress);
+        // Who changed it has looked at it: what failed before counts no more against it.
+        let failing_since = progress.failing_since.filter(|since| *since >= subscription.updated_at);
+        let mut ledger = Ledger::new(DeliveryProgress { failing_since, ..progress });
         if let Some(replay) = &subscription.replay {
             ledger.begin_replay(&replay.id, replay.after);
         }

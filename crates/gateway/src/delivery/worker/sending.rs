@@ -93,7 +93,8 @@ impl Worker {
         let events = u64::try_from(finished.delivery.events.len()).unwrap_or(u64::MAX);
         let Finished { mut delivery, opened, sent } = finished;
         self.order.end(&delivery);
-        attempt::count(&self.context.metrics, &delivery, &sent, opened.is_some(), now);
+        let is_new = matches!(opened, Some((Track::Log, _)));
+        attempt::count(&self.context.metrics, &delivery, &sent, is_new, now);
         delivery.attempts += 1;
         attempt::note(&mut delivery, &sent, now);
         if sent.error.is_none() {
