@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -32,6 +32,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[derive(Default)]
 struct Seen {
     events: AtomicUsize,
+    /// Requests are taken and never answered.
+    hangs: AtomicBool,
     arrivals: Mutex<HashMap<String, Instant>>,
 }
 
@@ -72,6 +74,9 @@ async fn converse(mut stream: TcpStream, seen: Arc<Seen>, notes: bool) {
             std::str::from_utf8(&buffer[head..head + length]).unwrap().matches("\"specversion\"").count();
         seen.events.fetch_add(events, Ordering::Relaxed);
         buffer.drain(..head + length);
+        if seen.hangs.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     }
 }
@@ -116,27 +121,48 @@ async fn set_status(gateway: &TestGateway, id: &str, status: &str) {
 }
 
 /// Answers milliseconds from the request of a push to the arrival of its event, at the median and the 99th percentile.
-async fn measure_paced(gateway: &TestGateway) -> (f64, f64) {
-    let (address, seen) = subscriber(true).await;
-    let id = subscribe(gateway, address, json!({})).await;
-    push(gateway, &["warm".to_owned()]).await;
-    wait(&seen, 1).await;
+async fn measure_paced(gateway: &TestGateway, seen: &Seen, round: &str) -> (f64, f64) {
+    let before = seen.events.load(Ordering::Relaxed);
     let mut begun = HashMap::new();
     let mut ticks = tokio::time::interval(PACE);
     for n in 0..PACED {
         ticks.tick().await;
-        let call = format!("paced-{n}");
+        let call = format!("{round}-{n}");
         begun.insert(call.clone(), Instant::now());
         push(gateway, &[call]).await;
     }
-    wait(&seen, PACED + 1).await;
+    wait(seen, before + PACED).await;
     let arrivals = seen.arrivals.lock().unwrap();
     let mut millis: Vec<f64> =
         begun.iter().map(|(call, at)| arrivals[call].duration_since(*at).as_secs_f64() * 1e3).collect();
     drop(arrivals);
     millis.sort_by(f64::total_cmp);
-    set_status(gateway, &id, "paused").await;
     (millis[millis.len() / 2], millis[millis.len() * 99 / 100])
+}
+
+/// One subscriber, then ten, then ten of which one hangs: what the first one sees.
+async fn measure_latency(gateway: &TestGateway) {
+    let (address, seen) = subscriber(true).await;
+    let mut ids = vec![subscribe(gateway, address, json!({})).await];
+    push(gateway, &["warm".to_owned()]).await;
+    wait(&seen, 1).await;
+    let (p50, p99) = measure_paced(gateway, &seen, "one").await;
+    println!("| from a push's request to its webhook, 50 a second: median | {p50:.1} ms |");
+    println!("| … and 99th percentile | {p99:.1} ms |");
+    let mut others = Vec::new();
+    for _ in 0..9 {
+        let (address, other) = subscriber(false).await;
+        ids.push(subscribe(gateway, address, json!({})).await);
+        others.push(other);
+    }
+    let (_, healthy) = measure_paced(gateway, &seen, "ten").await;
+    others[0].hangs.store(true, Ordering::Relaxed);
+    let (_, beside) = measure_paced(gateway, &seen, "hang").await;
+    println!("| … the same with ten subscribers, at one of them | {healthy:.1} ms |");
+    println!("| … while another one hangs | {beside:.1} ms, {:.2} of that |", beside / healthy);
+    for id in ids {
+        set_status(gateway, &id, "paused").await;
+    }
 }
 
 async fn wait(seen: &Seen, count: usize) {
@@ -166,7 +192,9 @@ fn main() {
 async fn measure() {
     let setup = Setup::new(Backend::Sqlite).set("EGRESS__ALLOW", "127.0.0.1");
     let gateway = TestGateway::start(setup).await;
-    let (p50, p99) = measure_paced(&gateway).await;
+    println!("| webhooks, embedded store, all parties on the same cores | |");
+    println!("|---|---:|");
+    measure_latency(&gateway).await;
     let (one, lists) = (subscriber(false).await, subscriber(false).await);
     let many = json!({ "status": "paused", "concurrency": 32 });
     let batched =
@@ -179,10 +207,6 @@ async fn measure() {
     }
     let singles = measure_drain(&gateway, &single, &one.1).await;
     let lists = measure_drain(&gateway, &batched, &lists.1).await;
-    println!("| webhooks, embedded store, all parties on the same cores | |");
-    println!("|---|---:|");
-    println!("| from a push's request to its webhook, 50 a second: median | {p50:.1} ms |");
-    println!("| … and 99th percentile | {p99:.1} ms |");
     println!("| a backlog of {BACKLOG} events, one a request | {singles:.0}/s |");
     println!("| the same in lists of 100 | {lists:.0}/s |");
     gateway.finish().await;

@@ -17,3 +17,6 @@ mod worker;
 
 pub use supervisor::{INTERVAL, Supervisor};
 pub use worker::Context;
+
+#[cfg(test)]
+mod tests;

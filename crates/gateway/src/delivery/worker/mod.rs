@@ -102,6 +102,8 @@ pub struct Worker {
     is_all_read: bool,
     is_replayed: bool,
     is_disabled: bool,
+    /// Whether the store may have more that is owed than was read.
+    has_more_owed: bool,
     turn: Track,
     quiet_until: Option<Instant>,
     next_commit: Option<Instant>,
@@ -159,6 +161,7 @@ impl Worker {
             is_all_read: false,
             is_replayed: false,
             is_disabled: false,
+            has_more_owed: false,
             turn: Track::Log,
             quiet_until: None,
             next_commit: None,
@@ -189,6 +192,7 @@ impl Worker {
                 return End::Asked;
             }
             self.note_behind();
+            self.load_more_owed().await;
             self.begin_reading();
             self.begin_deliveries();
             self.begin_commit();

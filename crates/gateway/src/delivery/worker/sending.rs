@@ -23,15 +23,29 @@ use crate::delivery::{
 const FAILING_LIMIT: Duration = Duration::from_secs(5 * 24 * 60 * 60);
 
 impl Worker {
+    /// Reads what is owed, the soonest first.
     pub(super) async fn load_owed(&mut self) -> Result<(), StoreError> {
         let store = &self.context.store;
         let id = &self.plan.subscription.id;
         let owed = store.list_deliveries(id, DeliveryStatus::Pending, None, OWED_LIMIT).await?;
+        self.has_more_owed = owed.len() >= OWED_LIMIT;
         self.order.forget_owed();
         for delivery in owed {
             self.order.owe(delivery);
         }
         Ok(())
+    }
+
+    /// Reads on when all that was read of what is owed is dealt with, and written.
+    pub(super) async fn load_more_owed(&mut self) {
+        let is_done = self.order.owed() == 0 && self.sending.is_empty();
+        let is_written = self.committing.is_none() && !self.ledger.is_changed();
+        if !self.has_more_owed || !is_done || !is_written || self.is_quiet() {
+            return;
+        }
+        if let Err(error) = self.load_owed().await {
+            self.pause(&error);
+        }
     }
 
     /// Begins deliveries: first what is owed and due, then what is new.
