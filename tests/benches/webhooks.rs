@@ -1,6 +1,7 @@
 //! How fast events reach a subscriber: from a push, and out of a backlog. Vendor, gateway and subscriber share one process and
 //! its cores; every delivery is signed, and what came of it and the cursor are written durably.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark talks to a person and may stop")]
+#![expect(clippy::disallowed_methods, reason = "the subscriber is not the gateway's: it runs beside it")]
 
 use std::{
     collections::HashMap,
