@@ -1,6 +1,6 @@
 //! Events: each one once and in order, by pages and by streams, over restarts.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use outdial_tests::{
     client::Client,
@@ -123,6 +123,27 @@ async fn a_stream_brings_what_comes_and_resumes_over_a_restart(store: Backend) {
         "no hole and nothing twice"
     );
     gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_resumes_at_another_replica() {
+    let first = start(Backend::Redis).await;
+    let second = TestGateway::start_in(Arc::clone(&first.world)).await;
+    let mut stream = open(&first.client(), "?after=0").await;
+    push(&first, 0, 300).await;
+    // While the one is read, the other takes a push too.
+    push(&second, 300, 300).await;
+    let mut seen = stream.take(400).await;
+    let last = seen[399].id.clone().unwrap();
+    drop(stream);
+    push(&first, 600, 100).await;
+    let mut resumed = resume(&second.client(), &last).await;
+    push(&second, 700, 100).await;
+    seen.extend(resumed.take(400).await);
+    let seen: Vec<Value> = seen.into_iter().map(|event| event.data).collect();
+    assert_eq!(seen, events(&first).await, "no hole and nothing twice");
+    second.stop().await;
+    first.finish().await;
 }
 
 async fn readers_may_ask_for_some_of_the_events(store: Backend) {
