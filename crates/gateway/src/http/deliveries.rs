@@ -42,15 +42,9 @@ pub async fn list(
     let limit = params.limit();
     params.finish()?;
     let binding = binding(&principal, &format!("deliveries {path} {status:?}"));
-    let before: Option<String> = match cursor {
-        Some(cursor) => Some(cursors.load(&cursor, &binding).await?),
-        None => None,
-    };
+    let before: Option<String> = cursors.load(cursor.as_deref(), &binding).await?;
     let page = service.list_deliveries(&principal, &path, status, before.as_deref(), limit).await?;
-    let next_cursor = match page.last {
-        Some(last) => Some(cursors.save(binding, last).await?),
-        None => None,
-    };
+    let next_cursor = cursors.save(binding, page.last).await?;
     Ok(HttpResponse::Ok().json(Page { data: page.data, next_cursor }))
 }
 

@@ -83,10 +83,7 @@ pub async fn list(
     let covered = covered_accounts(&accounts, &principal, &wanted)?;
     let ids: Vec<AccountId> = covered.iter().map(|account| account.id.clone()).collect();
     let binding = format!("quarantine {ids:?} {reason:?}");
-    let before: Option<String> = match cursor {
-        Some(cursor) => Some(cursors.load(&cursor, &binding).await?),
-        None => None,
-    };
+    let before: Option<String> = cursors.load(cursor.as_deref(), &binding).await?;
     let filter = QuarantineFilter { accounts: ids, reason };
     let mut items = Vec::new();
     if !filter.accounts.is_empty() {
@@ -96,10 +93,7 @@ pub async fn list(
     let more = items.len() > limit;
     items.truncate(limit);
     let last = items.last().map(|item| item.id.clone()).filter(|_| more);
-    let next_cursor = match last {
-        Some(last) => Some(cursors.save(binding, last).await?),
-        None => None,
-    };
+    let next_cursor = cursors.save(binding, last).await?;
     let data = items.into_iter().map(|item| ItemView::of(item, false)).collect();
     Ok(HttpResponse::Ok().json(ItemPage { data, next_cursor }))
 }

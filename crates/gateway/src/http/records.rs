@@ -47,10 +47,7 @@ pub async fn list(
     let form = choose(&request, FORMS)?;
     let (wanted, cursor) = RecordsRequest::read(params(&request), &accounts, &principal)?;
     let binding = wanted.binding();
-    let mut walk = match cursor {
-        Some(cursor) => cursors.load::<Walk>(&cursor, &binding).await?,
-        None => Walk::default(),
-    };
+    let mut walk: Walk = cursors.load(cursor.as_deref(), &binding).await?.unwrap_or_default();
     let trace = trace(&request);
     // The first page is read before the head of a stream is sent, so that a failure still has a status.
     let first = queries.page(&wanted, &mut walk, &trace).await?;
@@ -68,7 +65,7 @@ pub async fn list(
         };
         return Ok(HttpResponse::Ok().content_type(form).streaming(stream.into_chunks()));
     }
-    let next_cursor = if walk.done { None } else { Some(cursors.save(binding, walk).await?) };
+    let next_cursor = cursors.save(binding, (!walk.done).then_some(walk)).await?;
     Ok(HttpResponse::Ok().json(Page { data: first.records, next_cursor, warnings: first.warnings }))
 }
 

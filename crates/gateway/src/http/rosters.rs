@@ -278,10 +278,7 @@ pub async fn list(
     let covered = covered_accounts(&accounts, &principal, &wanted)?;
     let ids: Vec<AccountId> = covered.iter().map(|account| account.id.clone()).collect();
     let binding = format!("rosters {ids:?} {campaign_id:?} {status:?}");
-    let before: Option<String> = match cursor {
-        Some(cursor) => Some(cursors.load(&cursor, &binding).await?),
-        None => None,
-    };
+    let before: Option<String> = cursors.load(cursor.as_deref(), &binding).await?;
     let filter = RosterFilter { accounts: ids, campaign_id, status };
     let mut rosters = Vec::new();
     if !filter.accounts.is_empty() {
@@ -291,10 +288,7 @@ pub async fn list(
     let more = rosters.len() > limit;
     rosters.truncate(limit);
     let last = rosters.last().map(|roster| roster.id.clone()).filter(|_| more);
-    let next_cursor = match last {
-        Some(last) => Some(cursors.save(binding, last).await?),
-        None => None,
-    };
+    let next_cursor = cursors.save(binding, last).await?;
     let data = rosters.into_iter().map(RosterView::from).collect();
     Ok(HttpResponse::Ok().json(RosterPage { data, next_cursor }))
 }

@@ -79,15 +79,9 @@ pub async fn list(
     let limit = params.limit();
     params.finish()?;
     let binding = binding(&principal, &format!("subscriptions {status:?}"));
-    let after: Option<String> = match cursor {
-        Some(cursor) => Some(cursors.load(&cursor, &binding).await?),
-        None => None,
-    };
+    let after: Option<String> = cursors.load(cursor.as_deref(), &binding).await?;
     let page = service.list(&principal, status, after.as_deref(), limit).await?;
-    let next_cursor = match page.last {
-        Some(last) => Some(cursors.save(binding, last).await?),
-        None => None,
-    };
+    let next_cursor = cursors.save(binding, page.last).await?;
     Ok(HttpResponse::Ok().json(Page { data: page.data, next_cursor }))
 }
 

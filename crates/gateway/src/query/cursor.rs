@@ -32,22 +32,32 @@ impl Cursors {
         Self { store }
     }
 
-    /// Remembers a place, bound to what has to stay equal. Answers the cursor.
+    /// Remembers a place where there is more, bound to what has to stay equal. Answers the cursor.
     ///
     /// # Errors
     /// When the store is away.
-    pub async fn save<T: Serialize>(&self, binding: String, place: T) -> Result<String, ApiError> {
+    pub async fn save<T: Serialize>(
+        &self,
+        binding: String,
+        place: Option<T>,
+    ) -> Result<Option<String>, ApiError> {
+        let Some(place) = place else { return Ok(None) };
         let cursor = format!("cur_{}", uuid::Uuid::new_v4().simple());
         let json = serde_json::to_vec(&Kept { binding, place }).unwrap_or_default();
         self.store.put_value(&key(&cursor), Bytes::from(json), LIFE).await?;
-        Ok(cursor)
+        Ok(Some(cursor))
     }
 
-    /// The place that a cursor names.
+    /// The place that a cursor names, if one was given.
     ///
     /// # Errors
     /// `invalid-cursor` for one that is not ours or too old, `cursor-mismatch` when what has to stay equal does not.
-    pub async fn load<T: DeserializeOwned>(&self, cursor: &str, binding: &str) -> Result<T, ApiError> {
+    pub async fn load<T: DeserializeOwned>(
+        &self,
+        cursor: Option<&str>,
+        binding: &str,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(cursor) = cursor else { return Ok(None) };
         let unknown = || {
             let message = "The cursor is not one of ours, or older than a day.";
             ApiError::from(Error::new(ErrorClass::InvalidInput, "invalid-cursor", message))
@@ -59,7 +69,7 @@ impl Cursors {
         let json = self.store.get_value(&key(cursor)).await?.ok_or_else(unknown)?;
         let kept: Kept<T> = serde_json::from_slice(&json).map_err(|_| unknown())?;
         if kept.binding == binding {
-            return Ok(kept.place);
+            return Ok(Some(kept.place));
         }
         let message = "The cursor belongs to another query: only limit may change while paging.";
         Err(Error::new(ErrorClass::InvalidInput, "cursor-mismatch", message).into())
