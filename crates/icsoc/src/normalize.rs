@@ -25,7 +25,7 @@ pub fn normalize(
     received_at: Timestamp,
 ) -> Result<DecodedRecord, QuarantineReason> {
     let mut fields = FieldReader::parse(text)?;
-    let unknown_fields = fields.unknown_fields(names.known);
+    let unknown_fields = fields.unknown_fields(&names.known);
     let Some(call_id) = fields.text(names.call_id) else {
         return Err(QuarantineReason::new("no_call_id", format!("{} is absent", names.call_id)));
     };
@@ -42,7 +42,7 @@ pub fn normalize(
     read_times(&mut fields, names, &mut record);
     read_result(&mut fields, &mut record);
     read_durations(&mut fields, names, &mut record);
-    record.raw = Some(fields.whole());
+    record.raw = Some(fields.whole().to_owned());
     Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
 }
 

@@ -1,5 +1,6 @@
 //! What goes over the wire, spelt as the vendor's documents spell it.
 
+use outdial_core::json::KnownFields;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -81,7 +82,7 @@ pub struct Names {
     pub call_time: Option<&'static str>,
     pub recording: Option<&'static str>,
     /// Every field that the documents have.
-    pub known: &'static [&'static str],
+    pub known: KnownFields,
 }
 
 /// ICSOC contract 1.3. The table says `answerTime`, the example `ansTime`.
@@ -110,7 +111,7 @@ pub const SEARCH: Names = Names {
     total_seconds: "allSecs",
     call_time: None,
     recording: None,
-    known: &[
+    known: KnownFields::new(&[
         "vccId",
         "projectId",
         "taskId",
@@ -142,7 +143,7 @@ pub const SEARCH: Names = Names {
         "callresult",
         "endresult",
         "userData",
-    ],
+    ]),
 };
 
 /// ICSOC contract 2.2, and its example.
@@ -171,7 +172,7 @@ pub const PUSH: Names = Names {
     total_seconds: "all_secs",
     call_time: Some("call_time"),
     recording: Some("record_file"),
-    known: &[
+    known: KnownFields::new(&[
         "vcc_id",
         "call_id",
         "caller",
@@ -207,5 +208,5 @@ pub const PUSH: Names = Names {
         "call_exten",
         "call_vars",
         "trans_agent",
-    ],
+    ]),
 };

@@ -1,8 +1,7 @@
 //! From a pushed result to a call record. Total: a field that cannot be used is null, with a warning.
 
 use outdial_core::{
-    AccountId, Agent, CallRecord, DecodedRecord, Disposition, Outcome, PhoneNumber, QuarantineReason,
-    ReceivedVia, Timestamp,
+    AccountId, Agent, CallRecord, DecodedRecord, Disposition, Outcome, PhoneNumber, ReceivedVia, Timestamp,
     json::{FieldReader, parse_integer},
 };
 use sha2::{Digest, Sha256};
@@ -13,16 +12,8 @@ use crate::{VENDOR, codes, wire::RESULT_FIELDS};
 const FIRST_MILLIS: i64 = 100_000_000_000;
 
 /// Reads one result.
-///
-/// # Errors
-/// The reason for quarantine when it is no JSON object.
-pub fn normalize(
-    account: &AccountId,
-    text: &str,
-    received_at: Timestamp,
-) -> Result<DecodedRecord, QuarantineReason> {
-    let mut fields = FieldReader::parse(text)?;
-    let unknown_fields = fields.unknown_fields(RESULT_FIELDS);
+pub fn normalize(account: &AccountId, mut fields: FieldReader<'_>, received_at: Timestamp) -> DecodedRecord {
+    let unknown_fields = fields.unknown_fields(&RESULT_FIELDS);
     let call_id = fields.text("callId");
     let was_dialled = call_id.is_some();
     let mut record =
@@ -38,11 +29,11 @@ pub fn normalize(
     read_outcome(&mut fields, &mut record, was_dialled);
     read_times(&mut fields, &mut record);
     if !was_dialled {
-        let id = undialled_id(&record, text);
+        let id = undialled_id(&record, fields.whole().get());
         record = CallRecord { id: format!("{account}/{id}"), call_id: id, ..record };
     }
-    record.raw = Some(fields.whole());
-    Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
+    record.raw = Some(fields.whole().to_owned());
+    DecodedRecord { record, unknown_fields, warnings: fields.warnings }
 }
 
 fn read_round(fields: &mut FieldReader<'_>) -> Option<u32> {

@@ -1,13 +1,14 @@
 //! A pushed batch, taken apart: a JSON array of up to 1,000 results (more are taken too), each on its own.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 use encoding_rs::GB18030;
 use outdial_core::{
-    AccountId, DecodedPush, DecodedRecord, PushItem, QuarantineReason, Timestamp, VerifiedPush, Warning,
-    json::{split_array, split_object},
+    AccountId, DecodedPush, PushItem, QuarantineReason, VerifiedPush, Warning,
+    json::{FieldReader, split_array, split_object},
 };
+use serde_json::value::RawValue;
 
 use crate::normalize::normalize;
 
@@ -18,26 +19,42 @@ pub fn decode(account: &AccountId, push: &VerifiedPush) -> DecodedPush {
     let body = push.payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&push.payload);
     let text = to_utf8(body);
     let bytes: &[u8] = &text.bytes;
-    let ranges = match split_array(bytes) {
-        Some(ranges) => ranges,
-        None if split_object(bytes).is_some() => std::iter::once(0..bytes.len()).collect(),
-        None => {
-            let reason = QuarantineReason::new("not_json", "the body is neither a JSON array nor an object");
-            return DecodedPush {
-                items: vec![PushItem { raw: push.raw.body.clone(), result: Err(reason) }],
-                answer: None,
-            };
-        }
+    let slice = |part: &[u8]| match text.bytes {
+        Cow::Borrowed(_) => push.payload.slice_ref(part),
+        Cow::Owned(_) => Bytes::copy_from_slice(part),
+    };
+    let read = |fields: FieldReader<'_>| {
+        let mut decoded = normalize(account, fields, push.raw.received_at);
+        decoded.warnings.extend(text.warning.map(|code| Warning { field: "", code }));
+        decoded
+    };
+    // A body that is JSON as a whole is taken apart in the same pass that shows it.
+    if let Ok(results) = serde_json::from_slice::<Vec<&RawValue>>(bytes) {
+        let items = results.into_iter().map(|result| PushItem {
+            raw: slice(result.get().as_bytes()),
+            result: FieldReader::of(result).map(read),
+        });
+        return DecodedPush { items: items.collect(), answer: None };
+    }
+    let Some(ranges) = borders(bytes) else {
+        let reason = QuarantineReason::new("not_json", "the body is neither a JSON array nor an object");
+        return DecodedPush {
+            items: vec![PushItem { raw: push.raw.body.clone(), result: Err(reason) }],
+            answer: None,
+        };
     };
     let items = ranges.into_iter().map(|range| {
-        let slice = &bytes[range];
-        let raw = match text.bytes {
-            Cow::Borrowed(_) => push.payload.slice_ref(slice),
-            Cow::Owned(_) => Bytes::copy_from_slice(slice),
-        };
-        PushItem { raw, result: decode_item(account, slice, text.warning, push.raw.received_at) }
+        let part = &bytes[range];
+        let text = std::str::from_utf8(part)
+            .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"));
+        PushItem { raw: slice(part), result: text.and_then(FieldReader::parse).map(read) }
     });
     DecodedPush { items: items.collect(), answer: None }
+}
+
+/// Where the results of a body begin and end that is no JSON as a whole, or a single object.
+fn borders(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
+    split_array(bytes).or_else(|| split_object(bytes).map(|_| std::iter::once(0..bytes.len()).collect()))
 }
 
 struct Utf8Body<'a> {
@@ -57,19 +74,4 @@ fn to_utf8(body: &[u8]) -> Utf8Body<'_> {
         }
         _ => Utf8Body { bytes: Cow::Borrowed(body), warning: None },
     }
-}
-
-fn decode_item(
-    account: &AccountId,
-    slice: &[u8],
-    warning: Option<&'static str>,
-    received_at: Timestamp,
-) -> Result<DecodedRecord, QuarantineReason> {
-    std::str::from_utf8(slice)
-        .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"))
-        .and_then(|text| normalize(account, text, received_at))
-        .map(|mut decoded| {
-            decoded.warnings.extend(warning.map(|code| Warning { field: "", code }));
-            decoded
-        })
 }

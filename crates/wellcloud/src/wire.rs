@@ -1,5 +1,6 @@
 //! What goes over the wire, spelt as the vendor's documents spell it.
 
+use outdial_core::json::KnownFields;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -27,7 +28,7 @@ pub struct RosterInfo<'a> {
 }
 
 /// Every field of a pushed result, of both generations of the documents.
-pub const RESULT_FIELDS: &[&str] = &[
+pub const RESULT_FIELDS: KnownFields = KnownFields::new(&[
     "id",
     "callId",
     "prdType",
@@ -45,4 +46,4 @@ pub const RESULT_FIELDS: &[&str] = &[
     "agent",
     "number",
     "uui",
-];
+]);

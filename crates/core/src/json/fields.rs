@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{exceeds_depth, scan::each_member};
+use super::{KnownFields, exceeds_depth, known::mark, scan::each_member};
 use crate::{DecodedRecord, QuarantineReason, Warning};
 
 /// Deepest nesting that a record may have.
@@ -17,47 +17,67 @@ const MEMBERS: usize = 24;
 /// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
 pub struct FieldReader<'a> {
     whole: &'a RawValue,
-    /// Each value as the JSON that it is.
-    members: Vec<(Cow<'a, str>, &'a str)>,
+    members: Vec<Member<'a>>,
+    /// The marks of all keys, a bit each: most names that are not there are known by it.
+    marks: u64,
     /// What was odd so far.
     pub warnings: Vec<Warning>,
 }
 
+struct Member<'a> {
+    /// Of the key, see [`mark`].
+    mark: u8,
+    key: Cow<'a, str>,
+    /// The JSON that the value is.
+    value: &'a str,
+}
+
 impl<'a> FieldReader<'a> {
-    /// Takes an object apart.
+    /// Takes the text of an object apart.
     ///
     /// # Errors
     /// `not_an_object`, `too_deep` or `not_json`; the detail names the place and no value.
     pub fn parse(text: &'a str) -> Result<Self, QuarantineReason> {
-        if exceeds_depth(text.as_bytes(), DEPTH_LIMIT) {
-            return Err(QuarantineReason::new("too_deep", format!("nested deeper than {DEPTH_LIMIT}")));
-        }
+        // What is not even meant as an object is told so, rather than where it is no JSON.
         if !text.trim_start().starts_with('{') {
-            return Err(QuarantineReason::new("not_an_object", "the record is not a JSON object"));
+            return Err(not_an_object());
         }
         let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
             let place = format!("not JSON at line {} column {}", error.line(), error.column());
             QuarantineReason::new("not_json", place)
         })?;
+        Self::of(whole)
+    }
+
+    /// Takes an object apart that is known to be JSON.
+    ///
+    /// # Errors
+    /// `not_an_object`, `too_deep`, or `not_json` for half a surrogate pair; the detail names no value.
+    pub fn of(whole: &'a RawValue) -> Result<Self, QuarantineReason> {
         let json = whole.get();
-        let has_escapes = json.contains("\\u");
-        let mut reader = Self { whole, members: Vec::with_capacity(MEMBERS), warnings: Vec::new() };
-        let mut marks = 0;
+        if !json.starts_with('{') {
+            return Err(not_an_object());
+        }
+        if exceeds_depth(json.as_bytes(), DEPTH_LIMIT) {
+            return Err(QuarantineReason::new("too_deep", format!("nested deeper than {DEPTH_LIMIT}")));
+        }
+        let has_escapes = memchr::memchr(b'\\', json.as_bytes()).is_some() && json.contains("\\u");
+        let mut reader = Self { whole, members: Vec::with_capacity(MEMBERS), marks: 0, warnings: Vec::new() };
         let taken = each_member(json.as_bytes(), |member| {
             let (key, value) = (scalar(&json[member.key])?, &json[member.value]);
             if has_escapes && holds_broken_text(value) {
                 return None;
             }
-            // A key whose mark is new has not been there before; few keys share one.
-            let mark = mark(&key);
-            let before = if marks & mark == 0 { None } else { reader.find(&key) };
-            marks |= mark;
-            match before {
+            match reader.find(&key) {
                 Some(at) => {
-                    reader.members[at].1 = value;
+                    reader.members[at].value = value;
                     reader.warn("", "duplicate_key");
                 }
-                None => reader.members.push((key, value)),
+                None => {
+                    let mark = mark(&key);
+                    reader.marks |= 1 << mark;
+                    reader.members.push(Member { mark, key, value });
+                }
             }
             Some(())
         });
@@ -67,8 +87,8 @@ impl<'a> FieldReader<'a> {
     }
 
     /// The record as it came.
-    pub fn whole(&self) -> Box<RawValue> {
-        self.whole.to_owned()
+    pub fn whole(&self) -> &'a RawValue {
+        self.whole
     }
 
     /// Notes that a field could not be used.
@@ -80,13 +100,17 @@ impl<'a> FieldReader<'a> {
     }
 
     fn find(&self, name: &str) -> Option<usize> {
-        self.members.iter().position(|(key, _)| key == name)
+        let mark = mark(name);
+        if self.marks & (1 << mark) == 0 {
+            return None;
+        }
+        self.members.iter().position(|member| member.mark == mark && member.key == name)
     }
 
     /// The JSON of a field; `None` if absent or null.
     fn json(&self, name: &str) -> Option<&'a str> {
-        let (_, value) = &self.members[self.find(name)?];
-        (*value != "null").then_some(*value)
+        let value = self.members[self.find(name)?].value;
+        (value != "null").then_some(value)
     }
 
     /// A field as text: a string, or a number exactly as it is written. Empty and blank text is absent.
@@ -146,16 +170,14 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Names that are not among `known`, each once and in order, at most [`DecodedRecord::UNKNOWN_LIMIT`].
-    pub fn unknown_fields(&self, known: &[&str]) -> Vec<String> {
-        let unknown = self.members.iter().map(|(key, _)| key.as_ref()).filter(|key| !known.contains(key));
-        unknown.take(DecodedRecord::UNKNOWN_LIMIT).map(str::to_owned).collect()
+    pub fn unknown_fields(&self, known: &KnownFields) -> Vec<String> {
+        let unknown = self.members.iter().filter(|member| !known.contains(member.mark, &member.key));
+        unknown.take(DecodedRecord::UNKNOWN_LIMIT).map(|member| member.key.as_ref().to_owned()).collect()
     }
 }
 
-/// One bit of 64, by the length and the last letter.
-fn mark(key: &str) -> u64 {
-    let last = key.as_bytes().last().copied().unwrap_or_default();
-    1 << ((key.len() * 7 + usize::from(last)) % 64)
+fn not_an_object() -> QuarantineReason {
+    QuarantineReason::new("not_an_object", "the record is not a JSON object")
 }
 
 /// Whether a text inside cannot be decoded. Taking members apart does not look into them, and only an escape of the
