@@ -13,7 +13,7 @@ use crate::{
     accounts::Account,
     api_error::ApiError,
     telemetry::Metrics,
-    upstream::{Trace, Upstream},
+    upstream::{Priority, Trace, Upstream},
 };
 
 /// Most pages that one request asks a vendor, or the store, for while they turn out empty.
@@ -164,7 +164,8 @@ impl RecordQueries {
         let limit = u32::try_from(request.limit).unwrap_or(u32::MAX);
         let search = SearchRequest { query: &request.query, mark: walk.mark.as_deref(), limit };
         let vendor = account.vendor.descriptor().vendor.clone();
-        let found = self.upstream.search(account, &search, trace, self.clock.now()).await;
+        let found =
+            self.upstream.search(account, &search, trace, self.clock.now(), Priority::Interactive).await;
         let found = found.map_err(|error| ApiError::from(error).of_account(&account.id, &vendor))?;
         let mut unreadable = 0;
         let mut records = Vec::with_capacity(found.items.len());

@@ -2,20 +2,26 @@
 
 use std::{
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use outdial_core::{Error, ErrorClass};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
+use super::turn::{Priority, Turn};
 use crate::accounts::UpstreamLimits;
 
 /// The limits of one account in this replica.
 pub struct Limiter {
     slots: Arc<Semaphore>,
     rate: DefaultDirectRateLimiter,
+    /// Whether the last call failed because the vendor could not be reached or was broken.
+    failing: Arc<AtomicBool>,
 }
 
 impl Limiter {
@@ -27,14 +33,20 @@ impl Limiter {
         let burst = (1..=100_000u32).rev().find(|burst| f64::from(*burst) <= limits.max_rps).unwrap_or(1);
         let quota = one.unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN));
         let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
-        Self { slots: Arc::new(Semaphore::new(limits.max_concurrency)), rate: RateLimiter::direct(quota) }
+        let slots = Arc::new(Semaphore::new(limits.max_concurrency));
+        Self { slots, rate: RateLimiter::direct(quota), failing: Arc::default() }
     }
 
-    /// Waits for a turn, at most until the deadline. The turn lasts until the permit is dropped.
+    /// Whether the last call failed because the vendor could not be reached or was broken.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a turn, at most until the deadline.
     ///
     /// # Errors
     /// `RateLimited` when no turn came in time.
-    pub async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
+    pub async fn turn(&self, _priority: Priority, deadline: Instant) -> Result<Turn, Error> {
         let busy = || {
             let message = "Too many calls to this vendor are waiting already.";
             Error::new(ErrorClass::RateLimited, "upstream-rate-limited", message)
@@ -43,7 +55,9 @@ impl Limiter {
         let slot = tokio::time::timeout_at(deadline.into(), Arc::clone(&self.slots).acquire_owned()).await;
         let permit = slot.ok().and_then(Result::ok).ok_or_else(busy)?;
         loop {
-            let Err(not_until) = self.rate.check() else { return Ok(permit) };
+            let Err(not_until) = self.rate.check() else {
+                return Ok(Turn::new(permit, Arc::clone(&self.failing)));
+            };
             let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
             if Instant::now() + wait >= deadline {
                 return Err(busy());
@@ -64,19 +78,24 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_comes_too_late_is_refused() {
         let limiter = Limiter::new(&limits(1_000.0, 1));
-        let held = limiter.turn(Instant::now() + Duration::from_secs(5)).await.unwrap();
-        let refused = limiter.turn(Instant::now() + Duration::from_millis(5)).await.unwrap_err();
+        let held =
+            limiter.turn(Priority::Interactive, Instant::now() + Duration::from_secs(5)).await.unwrap();
+        let refused =
+            limiter.turn(Priority::Interactive, Instant::now() + Duration::from_millis(5)).await.unwrap_err();
         assert_eq!(refused.class, ErrorClass::RateLimited);
         drop(held);
-        drop(limiter.turn(Instant::now() + Duration::from_secs(5)).await.unwrap());
+        drop(limiter.turn(Priority::Interactive, Instant::now() + Duration::from_secs(5)).await.unwrap());
     }
 
     #[tokio::test]
     async fn the_rate_holds_calls_back() {
         let limiter = Limiter::new(&limits(2.0, 10));
         let soon = || Instant::now() + Duration::from_millis(50);
-        drop(limiter.turn(soon()).await.unwrap());
-        drop(limiter.turn(soon()).await.unwrap());
-        assert_eq!(limiter.turn(soon()).await.unwrap_err().class, ErrorClass::RateLimited);
+        drop(limiter.turn(Priority::Interactive, soon()).await.unwrap());
+        drop(limiter.turn(Priority::Interactive, soon()).await.unwrap());
+        assert_eq!(
+            limiter.turn(Priority::Interactive, soon()).await.unwrap_err().class,
+            ErrorClass::RateLimited
+        );
     }
 }

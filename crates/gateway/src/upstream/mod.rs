@@ -4,11 +4,12 @@ mod dial;
 mod limits;
 mod pools;
 mod tokens;
+mod turn;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,7 @@ use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, Secr
 use self::{limits::Limiter, wire::Answer};
 pub use self::{
     tokens::{TokenState, Tokens},
+    turn::{Ending, Priority, Turn},
     wire::{Exchange, Reuse, Unsent, Wire, WireError},
 };
 use crate::{
@@ -56,8 +58,6 @@ pub struct Upstream {
     wire: Arc<Wire>,
     tokens: Arc<Tokens>,
     limiters: BTreeMap<AccountId, Limiter>,
-    /// Accounts whose last call failed because the vendor could not be reached or was broken.
-    failing: Mutex<BTreeSet<AccountId>>,
     metrics: Arc<Metrics>,
 }
 
@@ -96,7 +96,7 @@ impl Upstream {
     pub fn new(accounts: &Accounts, wire: Arc<Wire>, tokens: Arc<Tokens>, metrics: Arc<Metrics>) -> Self {
         let limiters =
             accounts.iter().map(|account| (account.id.clone(), Limiter::new(&account.limits))).collect();
-        Self { wire, tokens, limiters, failing: Mutex::default(), metrics }
+        Self { wire, tokens, limiters, metrics }
     }
 
     /// The state of an account's token.
@@ -109,7 +109,7 @@ impl Upstream {
 
     /// Whether the last call of this replica failed because the vendor could not be reached or was broken.
     pub fn is_failing(&self, account: &AccountId) -> bool {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).contains(account)
+        self.limiters.get(account).is_some_and(Limiter::is_failing)
     }
 
     /// Makes sure that there is a token before a roster is stored and sent, so that wrong credentials cost nothing.
@@ -144,9 +144,12 @@ impl Upstream {
         trace: &Trace,
     ) -> Result<u16, PartFailure> {
         let unanswered = |error| PartFailure { error, status: None };
-        let answer = self.call(account, Operation::Roster, request, trace).await.map_err(unanswered)?;
+        let call = self.call(account, Operation::Roster, request, trace, Priority::Interactive);
+        let (answer, turn) = call.await.map_err(unanswered)?;
         let status = answer.response.status().as_u16();
-        match account.vendor.parse_roster_reply(&answer.response) {
+        let read = account.vendor.parse_roster_reply(&answer.response);
+        turn.end(read.as_ref().err().map_or(Ending::Answered, Ending::of));
+        match read {
             Ok(()) => Ok(status),
             // A gateway on the way gave up waiting: what is behind it may have taken the roster.
             Err(_) if matches!(status, 502 | 504) => {
@@ -160,7 +163,7 @@ impl Upstream {
         }
     }
 
-    /// Asks a vendor for one page of call records.
+    /// Asks a vendor for one page of call records. What is asked for with background priority waits for all that is not.
     ///
     /// # Errors
     /// What the vendor said, mapped, or why it could not be asked.
@@ -170,9 +173,10 @@ impl Upstream {
         search: &SearchRequest<'_>,
         trace: &Trace,
         now: outdial_core::Timestamp,
+        priority: Priority,
     ) -> Result<SearchPage, Error> {
         let started = Instant::now();
-        let found = self.try_search(account, search, trace, now).await;
+        let found = self.try_search(account, search, trace, now, priority).await;
         self.count(account, Operation::Search, found.as_ref().err().map(|error| error.class), started);
         found
     }
@@ -183,15 +187,48 @@ impl Upstream {
         search: &SearchRequest<'_>,
         trace: &Trace,
         now: outdial_core::Timestamp,
+        priority: Priority,
     ) -> Result<SearchPage, Error> {
         let request = account.vendor.search_request(search)?;
-        let answer = self.call(account, Operation::Search, request, trace).await?;
+        let (answer, turn) = self.call(account, Operation::Search, request, trace, priority).await?;
         // A status that speaks for itself does so even if its body is broken.
-        if let Some(problem) = answer.body_problem.filter(|_| answer.response.status().is_success()) {
-            let message = "The vendor's answer is not whole.";
-            return Err(Error::new(ErrorClass::Protocol, "upstream-protocol", message).with_detail(problem));
-        }
-        account.vendor.parse_search(&answer.response, now)
+        let found = match answer.body_problem.filter(|_| answer.response.status().is_success()) {
+            None => account.vendor.parse_search(&answer.response, now),
+            Some(problem) => {
+                let message = "The vendor's answer is not whole.";
+                Err(Error::new(ErrorClass::Protocol, "upstream-protocol", message).with_detail(problem))
+            }
+        };
+        turn.end(found.as_ref().err().map_or(Ending::Answered, Ending::of));
+        found
+    }
+
+    /// Waits for the right to make one call, at most until the deadline. Whoever has it says how the call ended.
+    ///
+    /// # Errors
+    /// `RateLimited` when no turn came in time.
+    pub async fn turn(
+        &self,
+        account: &Account,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Turn, Error> {
+        let limiter = self.limiters.get(&account.id);
+        let limiter = limiter
+            .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
+        limiter.turn(priority, deadline).await
+    }
+
+    /// The account's token. `rejected` is one that the vendor no longer takes.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn token(
+        &self,
+        account: &Arc<Account>,
+        rejected: Option<SecretString>,
+    ) -> Result<SecretString, Error> {
+        self.tokens.get(account, rejected).await
     }
 
     /// One call with its turn, its token, and one more try with a fresh token where the vendor takes the first no longer.
@@ -201,12 +238,10 @@ impl Upstream {
         operation: Operation,
         request: Request<Bytes>,
         trace: &Trace,
-    ) -> Result<Answer, Error> {
+        priority: Priority,
+    ) -> Result<(Answer, Turn), Error> {
         let deadline = Instant::now() + account.limits.timeout;
-        let limiter = self.limiters.get(&account.id);
-        let limiter = limiter
-            .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
-        let _turn = limiter.turn(deadline).await?;
+        let turn = self.turn(account, priority, deadline).await?;
         let token = self.tokens.get(account, None).await?;
         let mut answer = self.send(account, operation, &request, &token, trace, deadline).await;
         if let Ok(first) = &answer
@@ -219,7 +254,13 @@ impl Upstream {
             // A search changes nothing, and the host may have closed a used connection just then.
             answer = self.send(account, operation, &request, &token, trace, deadline).await;
         }
-        answer.map_err(|error| explain(account, operation, error))
+        match answer {
+            Ok(answer) => Ok((answer, turn)),
+            Err(error) => {
+                turn.end(Ending::Failed);
+                Err(explain(account, operation, error))
+            }
+        }
     }
 
     async fn send(
@@ -255,22 +296,6 @@ impl Upstream {
 
     fn count(&self, account: &Account, operation: Operation, failure: Option<ErrorClass>, started: Instant) {
         let outcome = failure.map_or("ok", ErrorClass::as_str);
-        let broken = matches!(
-            failure,
-            Some(
-                ErrorClass::Unavailable
-                    | ErrorClass::Timeout
-                    | ErrorClass::OutcomeUnknown
-                    | ErrorClass::Protocol
-            )
-        );
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if broken {
-            failing.insert(account.id.clone());
-        } else {
-            failing.remove(&account.id);
-        }
-        drop(failing);
         let vendor = account.vendor.descriptor().vendor.as_str();
         let labels = [account.id.as_str(), vendor, operation.label()];
         let [id, vendor, operation] = labels;
