@@ -14,11 +14,11 @@ pub use error::{StoreError, StoreErrorKind};
 pub use open::open;
 pub use roles::{
     Appended, Batch, CallRecords, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress,
-    DeliveryStatus, Durability, EntryRow, EventLog, Kv, Lease, Leases, LogBounds, PageKey, Quarantine,
-    QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay, ReplayProgress, RosterFilter,
-    RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode, StoreStatus, StoredDelivery,
-    StoredEvent, StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter,
-    SubscriptionStatus, Subscriptions, Summary, SummaryCount,
+    DeliveryStatus, Durability, EntryRow, EventLog, HOUR_MILLIS, HOURS_LIMIT, HourCount, Kv, Lease, Leases,
+    LogBounds, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay,
+    ReplayProgress, RosterFilter, RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode,
+    StoreStatus, StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRoster, StoredSubscription,
+    SubscriptionFilter, SubscriptionStatus, Subscriptions, Summary, SummaryCount,
 };
 pub use settings::StoreSettings;
 

@@ -12,7 +12,10 @@ pub use kv::{Kv, Lease, Leases};
 pub(crate) use log::check_batch;
 pub use log::{Appended, Batch, Durability, EventLog, LogBounds, StoreMode, StoreStatus, StoredEvent};
 pub use quarantine::{Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem};
-pub use records::{CallRecords, PageKey, RecordPage, Summary, SummaryCount};
+pub(crate) use records::check_hours;
+pub use records::{
+    CallRecords, HOUR_MILLIS, HOURS_LIMIT, HourCount, PageKey, RecordPage, Summary, SummaryCount,
+};
 pub(crate) use rosters::check_entries;
 pub use rosters::{
     EntryRow, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus, StoredRoster,

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
 use super::Embedded;
 use crate::{
-    CallRecords, PageKey, RecordPage, StoreError, Summary, SummaryCount,
+    CallRecords, HOUR_MILLIS, HourCount, PageKey, RecordPage, StoreError, Summary, SummaryCount,
+    roles::check_hours,
     sqlite::{from_json, to_count, to_sql_limit},
 };
 
@@ -53,6 +54,21 @@ impl CallRecords for Embedded {
         self.read(move |connection| summarize(connection, &account, &campaign)).await
     }
 
+    async fn count_by_hour(
+        &self,
+        account: &AccountId,
+        campaign_id: Option<&str>,
+        first_hour: i64,
+        hours: usize,
+    ) -> Result<Vec<HourCount>, StoreError> {
+        check_hours(hours)?;
+        let (account, campaign) = (account.to_string(), campaign_id.map(str::to_owned));
+        self.read(move |connection| {
+            count_by_hour(connection, &account, campaign.as_deref(), first_hour, hours)
+        })
+        .await
+    }
+
     async fn expire(&self, older_than: Timestamp) -> Result<u64, StoreError> {
         self.write(move |connection| {
             let sql = "DELETE FROM records WHERE id IN
@@ -73,8 +89,8 @@ pub(super) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option
 
 pub(super) fn upsert(connection: &Connection, record: &CallRecord, now: Timestamp) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO records (id, account, campaign_id, task_id, caller, called, roster_entry_id, outcome,
-        disposition, ended_by, round, sort_millis, changed_at, json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        disposition, ended_by, round, sort_millis, changed_at, json, received_via)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let json = serde_json::to_string(record).map_err(from_json)?;
     connection.prepare_cached(sql)?.execute(params![
         record.id,
@@ -91,6 +107,7 @@ pub(super) fn upsert(connection: &Connection, record: &CallRecord, now: Timestam
         record.sort_millis(),
         now.millis(),
         json,
+        record.received_via.as_str(),
     ])?;
     Ok(())
 }
@@ -180,4 +197,31 @@ fn summarize(connection: &Connection, account: &str, campaign: &str) -> rusqlite
         records: counts.iter().map(|count| count.records).sum(),
         counts,
     })
+}
+
+fn count_by_hour(
+    connection: &Connection,
+    account: &str,
+    campaign: Option<&str>,
+    first_hour: i64,
+    hours: usize,
+) -> rusqlite::Result<Vec<HourCount>> {
+    let start = first_hour.saturating_mul(HOUR_MILLIS);
+    let length = i64::try_from(hours).unwrap_or(i64::MAX).saturating_mul(HOUR_MILLIS);
+    let sql = "SELECT (sort_millis - ?2) / ?4, received_via = 'push', COUNT(*) FROM records
+        WHERE account = ?1 AND sort_millis >= ?2 AND sort_millis < ?3 AND (?5 IS NULL OR campaign_id = ?5)
+        GROUP BY 1, 2";
+    let of = params![account, start, start.saturating_add(length), HOUR_MILLIS, campaign];
+    let mut counts = vec![HourCount::default(); hours];
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows =
+        statement.query_map(of, |row| Ok((row.get::<_, u16>(0)?, row.get::<_, bool>(1)?, row.get(2)?)))?;
+    for row in rows {
+        let (hour, is_push, records) = row?;
+        if let Some(count) = counts.get_mut(usize::from(hour)) {
+            let side = if is_push { &mut count.by_push } else { &mut count.only_by_search };
+            *side = to_count(records);
+        }
+    }
+    Ok(counts)
 }

@@ -3,7 +3,7 @@
 use crate::sqlite::Schema;
 
 /// The tables of the embedded store.
-pub(super) const SCHEMA: Schema = Schema { name: "store", steps: &[FIRST, SUBSCRIPTIONS] };
+pub(super) const SCHEMA: Schema = Schema { name: "store", steps: &[FIRST, SUBSCRIPTIONS, RECEIVED_VIA] };
 
 const FIRST: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -58,6 +58,13 @@ CREATE INDEX deliveries_by_time ON deliveries (subscription, due_at, id) WHERE s
 CREATE INDEX deliveries_by_age ON deliveries (created_at) WHERE status <> 'pending';
 ";
 
+/// How each record came, beside the hour that it counts in.
+const RECEIVED_VIA: &str = "
+ALTER TABLE records ADD COLUMN received_via TEXT;
+UPDATE records SET received_via = json_extract(json, '$.received_via');
+CREATE INDEX records_by_arrival ON records (account, sort_millis, campaign_id, received_via);
+";
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -66,7 +73,9 @@ mod tests {
     use outdial_core::{ManualClock, Timestamp};
 
     use super::*;
-    use crate::{Kv, StoreErrorKind, Subscriptions, embedded::Embedded, sqlite::open_writer};
+    use crate::{
+        CallRecords, HourCount, Kv, StoreErrorKind, Subscriptions, embedded::Embedded, sqlite::open_writer,
+    };
 
     #[tokio::test]
     async fn a_file_of_the_first_version_is_taken_over() {
@@ -74,6 +83,9 @@ mod tests {
         let path = folder.path().join("file.db");
         let old = open_writer(&path, &Schema { name: "store", steps: &[FIRST] }).unwrap();
         old.execute("INSERT INTO kv (name, value, ends_at) VALUES ('token', X'76', ?1)", [i64::MAX]).unwrap();
+        let sql = "INSERT INTO records (id, account, outcome, disposition, sort_millis, changed_at, json)
+            VALUES ('ic-1/1', 'ic-1', 'busy', 'not_connected', 7200000, 0, '{\"received_via\":\"search\"}')";
+        old.execute(sql, []).unwrap();
         drop(old);
         for _ in 0..2 {
             let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
@@ -81,6 +93,8 @@ mod tests {
             assert_eq!(store.get_value("token").await.unwrap(), Some(Bytes::from("v")));
             assert_eq!(store.list_subscriptions().await.unwrap(), []);
             assert_eq!(store.get_progress("sub_1").await.unwrap(), None);
+            let counts = store.count_by_hour(&"ic-1".parse().unwrap(), None, 2, 1).await.unwrap();
+            assert_eq!(counts, [HourCount { by_push: 0, only_by_search: 1 }]);
         }
     }
 
@@ -94,6 +108,6 @@ mod tests {
         drop(later);
         let refused = open_writer(&path, &SCHEMA).unwrap_err();
         assert_eq!(refused.kind, StoreErrorKind::Invalid);
-        assert!(refused.detail.contains("has version 3, this program writes version 2"), "{refused}");
+        assert!(refused.detail.contains("has version 4, this program writes version 3"), "{refused}");
     }
 }

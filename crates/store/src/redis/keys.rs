@@ -9,6 +9,7 @@
 //! | `facts` | hash: what is counted of each record, see `lua/shared.lua` |
 //! | `changed` | sorted set of record ids by last change |
 //! | `records:{account}`, `records:{account}:{campaign}` | sorted sets of record ids by start, newest first |
+//! | `arrivals:{account}`, `arrivals:{account}:{campaign}` | hashes: records by `{hour}|{push or search}` |
 //! | `outcomes:` `reached:` `dialled:{account}:{campaign}` | hashes: records by round and outcome, and by entry |
 //! | `entries:{account}:{campaign}` | hash: entry id to `{roster}\n{json}` |
 //! | `entries-of:{group}`, `entries` | set of a roster's entry ids; sorted set of groups by age |

@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use outdial_core::{CallRecord, Disposition, EventDraft, Position, Timestamp};
+use outdial_core::{CallRecord, Disposition, EventDraft, Position, ReceivedVia, Timestamp};
 
 use crate::{
-    Appended, Batch, EntryRow, QuarantineDraft, StoreError, StoreErrorKind,
+    Appended, Batch, EntryRow, HOUR_MILLIS, QuarantineDraft, StoreError, StoreErrorKind,
     join::{add_entry, join, wants_entry},
 };
 
@@ -174,6 +174,7 @@ fn write(record: &CallRecord, expected: u32, changed_at: Timestamp) -> Result<Re
         format!("{round}|{}", record.outcome),
         &record.roster_entry_id,
         record.disposition != Disposition::NotDialled,
+        arrival(record),
     );
     Ok(RecordWrite {
         id: record.id.clone(),
@@ -189,6 +190,16 @@ fn write(record: &CallRecord, expected: u32, changed_at: Timestamp) -> Result<Re
 /// Where a record stands in an index. The sign makes the order of a sorted set newest first.
 pub(super) fn score(sort_millis: i64) -> i64 {
     sort_millis.saturating_neg()
+}
+
+/// Under which name a record is counted among those of its hour.
+fn arrival(record: &CallRecord) -> String {
+    arrival_field(record.sort_millis().div_euclid(HOUR_MILLIS), record.received_via)
+}
+
+/// The name of a count: the hour since the epoch, and how the records came.
+pub(super) fn arrival_field(hour: i64, via: ReceivedVia) -> String {
+    format!("{hour}|{}", via.as_str())
 }
 
 fn head(event: &EventDraft) -> Result<String, StoreError> {

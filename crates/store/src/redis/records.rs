@@ -1,15 +1,17 @@
 //! Call records in Redis: the records as they are kept, and indexes of their ids by start.
 
 use async_trait::async_trait;
-use outdial_core::{AccountId, CallRecord, Outcome, RecordQuery, Timestamp};
+use outdial_core::{AccountId, CallRecord, Outcome, ReceivedVia, RecordQuery, Timestamp};
 use redis::{cmd, pipe};
 
 use super::{
     Redis,
-    plan::{parse_record, score},
+    plan::{arrival_field, parse_record, score},
     scripts, unreadable,
 };
-use crate::{CallRecords, PageKey, RecordPage, StoreError, Summary, SummaryCount};
+use crate::{
+    CallRecords, HourCount, PageKey, RecordPage, StoreError, Summary, SummaryCount, roles::check_hours,
+};
 
 /// Most records that one query looks at; its page is short then.
 const SCAN_LIMIT: usize = 5_000;
@@ -76,6 +78,33 @@ impl CallRecords for Redis {
             records: counts.iter().map(|count| count.records).sum(),
             counts,
         })
+    }
+
+    async fn count_by_hour(
+        &self,
+        account: &AccountId,
+        campaign_id: Option<&str>,
+        first_hour: i64,
+        hours: usize,
+    ) -> Result<Vec<HourCount>, StoreError> {
+        check_hours(hours)?;
+        if hours == 0 {
+            return Ok(Vec::new());
+        }
+        let mut get = cmd("HMGET");
+        match campaign_id {
+            Some(campaign) => get.arg(self.keys.of("arrivals", format_args!("{account}:{campaign}"))),
+            None => get.arg(self.keys.of("arrivals", account)),
+        };
+        for hour in (first_hour..).take(hours) {
+            get.arg(arrival_field(hour, ReceivedVia::Push)).arg(arrival_field(hour, ReceivedVia::Search));
+        }
+        let counts: Vec<Option<u64>> = self.shared.read(&get).await?;
+        let count = |of: Option<&Option<u64>>| of.copied().flatten().unwrap_or(0);
+        let pairs = counts.chunks(2);
+        Ok(pairs
+            .map(|pair| HourCount { by_push: count(pair.first()), only_by_search: count(pair.get(1)) })
+            .collect())
     }
 
     async fn expire(&self, older_than: Timestamp) -> Result<u64, StoreError> {

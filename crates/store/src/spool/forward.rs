@@ -8,9 +8,9 @@ use outdial_core::{AccountId, CallRecord, Position, RecordQuery, Timestamp};
 
 use super::Spooled;
 use crate::{
-    CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryRow, Kv, Lease, Leases, PageKey,
-    Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter, Rosters,
-    StoreError, StoredDelivery, StoredRoster, StoredSubscription, Subscriptions, Summary,
+    CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryRow, HourCount, Kv, Lease, Leases,
+    PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter,
+    Rosters, StoreError, StoredDelivery, StoredRoster, StoredSubscription, Subscriptions, Summary,
 };
 
 #[async_trait]
@@ -31,6 +31,16 @@ impl CallRecords for Spooled {
 
     async fn summary(&self, account: &AccountId, campaign_id: &str) -> Result<Summary, StoreError> {
         self.redis.summary(account, campaign_id).await
+    }
+
+    async fn count_by_hour(
+        &self,
+        account: &AccountId,
+        campaign_id: Option<&str>,
+        first_hour: i64,
+        hours: usize,
+    ) -> Result<Vec<HourCount>, StoreError> {
+        self.redis.count_by_hour(account, campaign_id, first_hour, hours).await
     }
 
     async fn expire(&self, older_than: Timestamp) -> Result<u64, StoreError> {

@@ -13,10 +13,16 @@ local function bump(key, field, by)
   end
 end
 
--- Counts a record into the numbers of its campaign, or out of them. `facts` is [account, campaign, "round|outcome", entry,
--- dialled] in JSON.
+-- Counts a record into the numbers of its hour and of its campaign, or out of them. `facts` is [account, campaign,
+-- "round|outcome", entry, dialled, "hour|via"] in JSON; records of the first versions lack the last.
 local function count(facts, id, by)
-  local account, campaign, outcome, entry, dialled = unpack(cjson.decode(facts))
+  local account, campaign, outcome, entry, dialled, arrival = unpack(cjson.decode(facts))
+  if arrival then
+    bump(prefix .. 'arrivals:' .. account, arrival, by)
+    if campaign ~= cjson.null then
+      bump(prefix .. 'arrivals:' .. account .. ':' .. campaign, arrival, by)
+    end
+  end
   if campaign == cjson.null then
     return
   end

@@ -1,5 +1,6 @@
 //! The cases of the suite, by role.
 
+pub mod arrivals;
 pub mod concurrency;
 pub mod deliveries;
 pub mod kv;
