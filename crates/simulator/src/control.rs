@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     faults::Faults,
-    stats::{Stats, VendorStats},
+    stats::{SearchSeen, Stats, VendorStats},
     wellcloud::Upload,
     world::World,
 };
@@ -37,6 +37,11 @@ impl Control {
     /// The ids of all ICSOC calls, oldest first.
     pub fn call_ids(&self) -> Vec<String> {
         self.world.icsoc.call_ids()
+    }
+
+    /// ICSOC's searches that were understood, oldest first; the last 10,000.
+    pub fn searches(&self) -> Vec<SearchSeen> {
+        self.world.icsoc.searches()
     }
 
     /// Where pushes go from now on; `None`: nowhere. WellCloud's results are kept until there is an address; ICSOC

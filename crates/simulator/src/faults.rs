@@ -74,6 +74,8 @@ pub struct Faults {
     pub duplicate_pushes: bool,
     /// What is pushed together is pushed in reverse.
     pub reorder_pushes: bool,
+    /// ICSOC: so many of a hundred pushes are never sent, drawn by the seed.
+    pub dropped_percent: u32,
     /// Every nth record pushed cannot be read: WellCloud an element that is no object, ICSOC a signed push without
     /// a call in it. 0: none.
     pub broken_rows: u32,

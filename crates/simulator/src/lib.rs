@@ -39,5 +39,5 @@ pub use config::{Ending, Generation, IcsocSettings, SimulatorConfig, WellcloudSe
 pub use control::Control;
 pub use faults::{Faults, Vendor};
 pub use simulator::{Simulator, SimulatorError, run};
-pub use stats::{PushStats, Stats, VendorStats};
+pub use stats::{PushStats, SearchSeen, Stats, VendorStats};
 pub use wellcloud::{EntryDetails, Upload, UploadForm};

@@ -40,6 +40,19 @@ pub struct VendorStats {
     pub push: PushStats,
 }
 
+/// A search of ICSOC's that was understood and answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchSeen {
+    /// The mark it went on from.
+    pub after: Option<String>,
+    /// The bounds of the start, in seconds since the epoch, where it had any.
+    pub started_from: Option<i64>,
+    /// See above.
+    pub started_to: Option<i64>,
+    /// Records on the page.
+    pub found: usize,
+}
+
 /// What came of the pushes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushStats {

@@ -5,6 +5,7 @@
 //! | `GET /_sim/stats` | | [`Stats`](crate::Stats) |
 //! | `GET /_sim/uploads` | | array of [`Upload`](crate::Upload) |
 //! | `GET /_sim/calls` | | array of ICSOC call ids |
+//! | `GET /_sim/searches` | | array of [`SearchSeen`](crate::SearchSeen) |
 //! | `POST /_sim/faults` | [`Faults`](crate::Faults) | `{"ok":true}` |
 //! | `POST /_sim/push-urls` | `{"wellcloud"?: string\|null, "icsoc"?: string\|null}`; left out: as it was | `{"ok":true}` |
 //! | `POST /_sim/seed-calls` | `{"count": int}` | `{"calls": [call id]}` |
@@ -51,7 +52,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 pub(crate) fn answer(world: &Arc<World>, call: &Call) -> Reply {
     let control = Control::new(world.clone());
     let expected = match call.tail.as_str() {
-        "stats" | "uploads" | "calls" => Method::GET,
+        "stats" | "uploads" | "calls" | "searches" => Method::GET,
         "faults" | "push-urls" | "seed-calls" | "push-again" | "flush-hour" | "expire-tokens" => Method::POST,
         _ => return mistake(404, "no such control"),
     };
@@ -67,6 +68,7 @@ fn carry_out(world: &World, control: &Control, call: &Call) -> Result<Reply, Rep
         "stats" => Reply::value(200, &control.stats()),
         "uploads" => Reply::value(200, &control.uploads()),
         "calls" => Reply::value(200, &control.call_ids()),
+        "searches" => Reply::value(200, &control.searches()),
         "faults" => match control.set_faults(read(call)?) {
             true => done,
             false => return Err(mistake(409, "too many scopes of faults")),

@@ -1,6 +1,7 @@
 //! The enterprise: what its addresses answer, its calls, and their pushes.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,11 +25,13 @@ use crate::{
     http::{Call, Reply},
     json::{Json, Spelling},
     push::{Mark, Parcel, Pusher},
-    stats::{ServerCounters, VendorStats},
+    stats::{SearchSeen, ServerCounters, VendorStats},
 };
 
 /// Calls kept; no more are seeded.
 const MAX_CALLS: usize = 200_000;
+/// Searches remembered.
+const MAX_SEARCHES: usize = 10_000;
 /// Seconds between the calls there are from the start, the last of which has just ended.
 const CALL_DISTANCE: i64 = 30;
 /// Seconds after each failed push until it is tried again (ICSOC contract 2.3).
@@ -47,6 +50,7 @@ pub(crate) struct Enterprise {
     desk: TokenDesk,
     counters: ServerCounters,
     calls: Mutex<Calls>,
+    searches: Mutex<VecDeque<SearchSeen>>,
 }
 
 #[derive(Default)]
@@ -84,6 +88,7 @@ impl Enterprise {
             desk: TokenDesk::default(),
             counters: ServerCounters::default(),
             calls: Mutex::default(),
+            searches: Mutex::default(),
         };
         enterprise.make_calls(first_calls, CALL_DISTANCE);
         enterprise
@@ -98,6 +103,19 @@ impl Enterprise {
     /// The ids of all calls, oldest first.
     pub(crate) fn call_ids(&self) -> Vec<String> {
         self.lock().all.iter().map(|made| made.call.call_id.clone()).collect()
+    }
+
+    /// The searches that were understood, oldest first, at most the last [`MAX_SEARCHES`].
+    pub(crate) fn searches(&self) -> Vec<SearchSeen> {
+        self.searches.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn note_search(&self, seen: SearchSeen) {
+        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        if searches.len() >= MAX_SEARCHES {
+            searches.pop_front();
+        }
+        searches.push_back(seen);
     }
 
     /// Lets the access tokens expire.
@@ -153,6 +171,10 @@ impl Enterprise {
     fn queue(&self, calls: &mut Calls, call: Arc<Cdr>, mark: Arc<Mark>) {
         let faults = self.faults.of_pushes(Vendor::Icsoc);
         calls.queued = calls.queued.wrapping_add(1);
+        let mut dice = Dice::new(self.seed, &["dropped", &call.call_id, &calls.queued.to_string()]);
+        if dice.below(100) < faults.dropped_percent {
+            return;
+        }
         let is_broken = faults.broken_rows > 0 && calls.queued.is_multiple_of(faults.broken_rows);
         let parcel = Arc::new(CallPush {
             call,
@@ -207,6 +229,7 @@ impl Enterprise {
         let calls = self.lock();
         match query.page(&calls.all, self.settings.ending, repeat_mark) {
             Some((page, mark)) => {
+                self.note_search(query.seen(page.len()));
                 let results = Json::List(page.into_iter().map(write_result).collect());
                 let data = Json::Object(vec![("results".into(), results), ("searchAfter".into(), mark)]);
                 self.envelope(0, "操作成功", data)

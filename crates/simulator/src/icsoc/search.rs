@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use serde::Deserialize;
 
 use super::cdr::Cdr;
-use crate::{clock::read_beijing, config::Ending, http::Call, json::Json};
+use crate::{clock::read_beijing, config::Ending, http::Call, json::Json, stats::SearchSeen};
 
 /// Records on a page when none are asked for; not documented.
 const DEFAULT_PER_PAGE: usize = 20;
@@ -96,6 +96,17 @@ impl Search {
 }
 
 impl Query {
+    /// What is remembered of it, with the number of records that it was answered.
+    pub(crate) fn seen(&self, found: usize) -> SearchSeen {
+        let bound = |of: i64| (![i64::MIN, i64::MAX].contains(&of)).then_some(of);
+        SearchSeen {
+            after: self.search.search_after.clone().filter(|mark| !mark.is_empty()),
+            started_from: bound(self.started_from),
+            started_to: bound(self.started_to),
+            found,
+        }
+    }
+
     /// The page of `calls`, which stand in the order the vendor keeps them in; `None` for a mark that is no call.
     pub(crate) fn page<'a>(
         &self,

@@ -1,11 +1,11 @@
 //! The control over HTTP, and the simulator's own life.
 
-use outdial_simulator::{PushStats, Simulator, SimulatorError, Stats, Upload};
+use outdial_simulator::{PushStats, SearchSeen, Simulator, SimulatorError, Stats, Upload};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::{
-    client::{client, config, file_upload, roster, status},
+    client::{client, config, file_upload, icsoc_token, roster, search, status},
     receiver::Receiver,
 };
 
@@ -44,6 +44,14 @@ async fn everything_can_be_done_over_http_too() {
     let bodies = wellcloud.wait_for(1).await;
     let rows: Vec<Value> = serde_json::from_str(&bodies[0].body).unwrap();
     assert_eq!(flushed, json!({"records": rows.len()}));
+
+    let token = icsoc_token(&simulator).await;
+    let gte = json!({"gte": "2021-03-23 17:24:36"});
+    let body = json!({"perPage": 5, "startTime": gte, "searchAfter": call_id});
+    assert_eq!(status(search(&simulator, &token, &body)).await, 200);
+    let searches: Vec<SearchSeen> = serde_json::from_value(get(&simulator, "searches").await).unwrap();
+    let (after, started_from) = (Some(call_id.to_owned()), Some(1_616_491_476));
+    assert_eq!(searches, [SearchSeen { after, started_from, started_to: None, found: 0 }]);
 
     simulator.control().settled().await;
     let stats: Stats = serde_json::from_value(get(&simulator, "stats").await).unwrap();
@@ -90,9 +98,9 @@ async fn mistakes_are_told() {
 #[tokio::test]
 async fn expired_tokens_expire_over_http_too() {
     let simulator = Simulator::start(config()).await.unwrap();
-    let token = crate::client::icsoc_token(&simulator).await;
+    let token = icsoc_token(&simulator).await;
     post(&simulator, "expire-tokens", Value::Null).await;
-    assert_eq!(status(crate::client::search(&simulator, &token, &json!({}))).await, 401);
+    assert_eq!(status(search(&simulator, &token, &json!({}))).await, 401);
 }
 
 #[tokio::test]

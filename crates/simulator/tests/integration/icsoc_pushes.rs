@@ -208,3 +208,25 @@ async fn pushes_can_be_spoilt() {
     let stats = control.stats().icsoc.push;
     assert_eq!((stats.attempted, stats.records_sent, stats.broken_sent), (24, 18, 3));
 }
+
+#[tokio::test]
+async fn a_share_of_the_pushes_is_dropped_by_the_seed() {
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let receiver = Receiver::taking().await;
+        let simulator = start(&receiver, 0, |_| {}).await;
+        let control = simulator.control();
+        control.set_faults(Faults { dropped_percent: 30, ..Faults::default() });
+        assert_eq!(control.seed_calls(500).len(), 500);
+        control.settled().await;
+        let pushed = receiver.bodies();
+        let ids = pushed.iter().map(|body| call_id(read(body).data.get()));
+        kept.push(ids.collect::<BTreeSet<_>>());
+        control.set_faults(Faults { dropped_percent: 100, ..Faults::default() });
+        control.seed_calls(50);
+        control.settled().await;
+        assert_eq!(receiver.bodies().len(), kept[0].len());
+    }
+    assert!((300..400).contains(&kept[0].len()), "{}", kept[0].len());
+    assert_eq!(kept[0], kept[1]);
+}
