@@ -9,6 +9,7 @@ mod roles;
 mod settings;
 mod spool;
 mod sqlite;
+mod turns;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use open::open;
@@ -18,11 +19,13 @@ pub use roles::{
     LogBounds, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay,
     ReplayProgress, RosterFilter, RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode,
     StoreStatus, StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRoster, StoredSubscription,
-    SubscriptionFilter, SubscriptionStatus, Subscriptions, Summary, SummaryCount,
+    SubscriptionFilter, SubscriptionStatus, Subscriptions, Summary, SummaryCount, TurnAnswer, TurnLimits,
+    TurnRequest, TurnShare, Turns,
 };
 pub use settings::StoreSettings;
+pub use turns::LocalTurns;
 
 /// A backend: it plays every role.
-pub trait Store: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions {}
+pub trait Store: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions + Turns {}
 
-impl<T: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions> Store for T {}
+impl<T: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions + Turns> Store for T {}

@@ -6,6 +6,7 @@ mod quarantine;
 mod records;
 mod rosters;
 mod subscriptions;
+mod turns;
 
 pub(crate) use kv::check_value;
 pub use kv::{Kv, Lease, Leases};
@@ -26,3 +27,4 @@ pub use subscriptions::{
     SubscriptionFilter, SubscriptionStatus, Subscriptions,
 };
 pub(crate) use subscriptions::{REDRIVE_STEP, check_commit};
+pub use turns::{TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns};

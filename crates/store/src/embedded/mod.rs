@@ -8,6 +8,7 @@ mod records;
 mod rosters;
 mod schema;
 mod subscriptions;
+mod turns;
 
 use std::{
     path::Path,
@@ -20,7 +21,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::{
-    StoreError,
+    LocalTurns, StoreError,
     sqlite::{AfterFailure, FileLock, Worker, from_sqlite, open_writer},
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Embedded {
     tail: watch::Sender<Position>,
     clock: Arc<dyn Clock>,
     life_times: LifeTimes,
+    turns: LocalTurns,
     _lock: FileLock,
 }
 
@@ -65,7 +67,7 @@ impl Embedded {
         let (tail, _) = watch::channel(last);
         let worker = Worker::start(path, writer, AfterFailure::GoOn)?;
         let life_times = LifeTimes { start: clock.now(), since: Instant::now() };
-        Ok(Self { worker, tail, clock, life_times, _lock: lock })
+        Ok(Self { worker, tail, clock, life_times, turns: LocalTurns::default(), _lock: lock })
     }
 
     async fn write<T: Send + 'static>(

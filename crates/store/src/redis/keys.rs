@@ -21,6 +21,10 @@
 //! | `subscriptions`, `progress` | hashes by subscription: `{version}\n{json}`, `{fence}\n{json}` |
 //! | `delivery:{subscription}` | hash: delivery id to `{status} {attempts} {due or -}\n{json}`; what stands before the JSON counts |
 //! | `pending:` `delivered:` `dead:{subscription}` | delivery ids by name |
+//! | `turn-slots:` `turn-half-slots:{account}` | calls under way, by when their slot is free again |
+//! | `turn-starts:{account}` | list of when the last calls began, in microseconds, the newest first |
+//! | `turn-places:{account}` | hash: who waits for a turn to `{since} {until}` |
+//! | `turn-replicas:` `turn-pause:{account}` | replicas by when they last asked; there while the vendor is to be spared |
 //! | `due:{subscription}`, `finished:{subscription}` | pending ones by when they are due, the others by when they were first tried |
 
 /// The names of a store's keys.

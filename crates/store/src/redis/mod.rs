@@ -17,6 +17,7 @@ mod rosters;
 mod scripts;
 mod subscriptions;
 mod tail;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 

@@ -28,6 +28,7 @@ pub(super) struct Scripts {
     pub(super) list_deliveries: Script,
     pub(super) redrive_deliveries: Script,
     pub(super) expire_deliveries: Script,
+    pub(super) take_turn: Script,
 }
 
 macro_rules! script {
@@ -61,6 +62,7 @@ impl Scripts {
             list_deliveries: script!("list_deliveries.lua"),
             redrive_deliveries: script!("redrive_deliveries.lua"),
             expire_deliveries: script!("expire_deliveries.lua"),
+            take_turn: script!("take_turn.lua"),
         }
     }
 }

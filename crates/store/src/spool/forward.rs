@@ -11,6 +11,7 @@ use crate::{
     CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryRow, HourCount, Kv, Lease, Leases,
     PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter,
     Rosters, StoreError, StoredDelivery, StoredRoster, StoredSubscription, Subscriptions, Summary,
+    TurnAnswer, TurnRequest, Turns,
 };
 
 #[async_trait]
@@ -242,5 +243,20 @@ impl Subscriptions for Spooled {
 
     async fn expire_deliveries(&self, older_than: Timestamp) -> Result<u64, StoreError> {
         self.redis.expire_deliveries(older_than).await
+    }
+}
+
+#[async_trait]
+impl Turns for Spooled {
+    async fn take_turn(&self, request: &TurnRequest<'_>) -> Result<TurnAnswer, StoreError> {
+        self.redis.take_turn(request).await
+    }
+
+    async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError> {
+        self.redis.give_turn_back(account, holder).await
+    }
+
+    async fn pause_turns(&self, account: &AccountId, pause: Duration) -> Result<(), StoreError> {
+        self.redis.pause_turns(account, pause).await
     }
 }

@@ -13,6 +13,7 @@ mod proxy;
 mod redis_faults;
 mod redis_server;
 mod redis_subscriptions;
+mod redis_turns;
 mod samples;
 mod spool;
 
@@ -93,6 +94,12 @@ macro_rules! conforms {
             deliveries::all_dead_deliveries_are_redriven,
             deliveries::a_redrive_beside_replacements_is_not_lost,
             deliveries::old_finished_deliveries_expire,
+            turns::so_many_calls_are_under_way,
+            turns::a_slot_that_nobody_gave_back_is_free_again,
+            turns::half_of_the_slots_are_left_to_others,
+            turns::one_slot_is_for_everybody,
+            turns::so_many_calls_begin_in_a_period,
+            turns::a_pause_holds_every_call_back,
         );
     };
     ($backend:ty; $($topic:ident::$case:ident,)+) => {$(

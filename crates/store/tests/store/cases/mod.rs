@@ -12,3 +12,4 @@ pub mod restart;
 pub mod rosters;
 pub mod subscriptions;
 pub mod summary;
+pub mod turns;

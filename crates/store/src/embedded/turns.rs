@@ -1,0 +1,26 @@
+//! Turns of the embedded store, in memory: no other process shares it, and a turn is not worth a write.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outdial_core::AccountId;
+
+use super::Embedded;
+use crate::{StoreError, TurnAnswer, TurnRequest, Turns};
+
+#[async_trait]
+impl Turns for Embedded {
+    async fn take_turn(&self, request: &TurnRequest<'_>) -> Result<TurnAnswer, StoreError> {
+        Ok(self.turns.take(request))
+    }
+
+    async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError> {
+        self.turns.give_back(account, holder);
+        Ok(())
+    }
+
+    async fn pause_turns(&self, account: &AccountId, pause: Duration) -> Result<(), StoreError> {
+        self.turns.pause(account, pause);
+        Ok(())
+    }
+}
