@@ -22,6 +22,7 @@ pub mod setup;
 pub mod sse;
 pub mod subscriber;
 pub mod tokens;
+pub mod vendor_stub;
 pub mod waiting;
 
 /// Makes tests of scenarios: each runs on every kind of store.

@@ -55,7 +55,7 @@ pub struct DecodedPush {
 }
 
 /// One record of a body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PushItem {
     /// Its own slice of what came in.
     pub raw: Bytes,
@@ -64,7 +64,7 @@ pub struct PushItem {
 }
 
 /// A record that was read, and what was odd about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DecodedRecord {
     /// The record.
     pub record: CallRecord,

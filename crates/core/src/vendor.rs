@@ -49,7 +49,7 @@ pub struct SearchRequest<'a> {
 }
 
 /// A page of a vendor's search.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SearchPage {
     /// The records, each with its own raw slice.
     pub items: Vec<PushItem>,

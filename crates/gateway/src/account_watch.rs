@@ -42,7 +42,8 @@ impl AccountWatch {
                 account.note_push(record.received_at);
             }
         }
-        // Asking for the state shows the budget.
+        // Asking for a state shows it as a metric: of the circuit, and of the token's budget.
+        self.upstream.circuit(&account.id);
         if let Err(error) = self.upstream.token_state(account).await {
             tracing::debug!(account = %account.id, problem = %error, "account_watch.store_away");
         }

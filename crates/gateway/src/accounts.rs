@@ -18,7 +18,7 @@ use outdial_core::{AccountId, Error, ErrorClass, SecretString, Timestamp, Vendor
 pub struct UpstreamLimits {
     /// Calls per second, over all replicas.
     pub max_rps: f64,
-    /// Calls at once, in this replica.
+    /// Calls at once, over all replicas.
     pub max_concurrency: usize,
     /// Deadline of one call, from the first byte out to the last byte in.
     pub timeout: Duration,

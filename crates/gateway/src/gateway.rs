@@ -21,7 +21,7 @@ use crate::{
     subscriptions::SubscriptionService,
     tasks::Tasks,
     telemetry::Metrics,
-    upstream::{Tokens, Upstream, Wire},
+    upstream::{Tokens, Upstream, UpstreamParts, Wire},
 };
 
 /// Threads that exchange bytes with vendors.
@@ -203,8 +203,7 @@ impl Parts {
             tasks.clone(),
             owner.clone(),
         );
-        let upstream =
-            Arc::new(Upstream::new(&accounts, Arc::clone(wire), Arc::new(tokens), Arc::clone(metrics)));
+        let upstream = Arc::new(Upstream::new(&accounts, self.upstream(tokens, owner.clone())));
         let verifier = Arc::new(Verifier::new(
             config.issuers.clone(),
             Arc::clone(wire) as Arc<_>,
@@ -293,6 +292,18 @@ impl Parts {
 }
 
 impl Parts {
+    fn upstream(&self, tokens: Tokens, owner: String) -> UpstreamParts {
+        UpstreamParts {
+            wire: Arc::clone(&self.wire),
+            tokens: Arc::new(tokens),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&self.metrics),
+            tasks: self.tasks.clone(),
+            owner,
+        }
+    }
+
     fn supervisor(&self, owner: String) -> Supervisor {
         let context = delivery::Context {
             store: Arc::clone(&self.store),

@@ -31,4 +31,5 @@ mod subscription_trials;
 mod subscriptions;
 mod tokens;
 mod uploads;
+mod upstream_limits;
 mod webhooks;

@@ -2,7 +2,6 @@
 //! A subscriber that hangs or fails costs nobody else anything.
 
 mod attempt;
-mod circuit;
 mod disable;
 mod ledger;
 mod order;

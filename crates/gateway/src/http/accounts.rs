@@ -24,6 +24,7 @@ struct AccountView<'a> {
     vendor: &'a VendorId,
     capabilities: Capabilities,
     state: &'static str,
+    circuit: &'static str,
     last_push_at: Option<Timestamp>,
     last_sync_at: Option<Timestamp>,
     token: TokenState,
@@ -32,9 +33,10 @@ struct AccountView<'a> {
 async fn view<'a>(account: &'a Arc<Account>, upstream: &Upstream) -> Result<AccountView<'a>, Failure> {
     let token = upstream.token_state(account).await?;
     let descriptor = account.vendor.descriptor();
+    let circuit = upstream.circuit(&account.id);
     let state = match token.state {
         "backing_off" => "token_failing",
-        _ if upstream.is_failing(&account.id) => "unavailable",
+        _ if circuit != "closed" || upstream.is_failing(&account.id) => "unavailable",
         _ => "ok",
     };
     Ok(AccountView {
@@ -42,6 +44,7 @@ async fn view<'a>(account: &'a Arc<Account>, upstream: &Upstream) -> Result<Acco
         vendor: &descriptor.vendor,
         capabilities: descriptor.capabilities,
         state,
+        circuit,
         last_push_at: account.last_push_at(),
         last_sync_at: None,
         token,

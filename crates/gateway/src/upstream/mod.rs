@@ -1,39 +1,46 @@
 //! Calls to vendors: tokens, limits, deadlines, and the bytes themselves.
 
+mod caller;
 mod dial;
-mod limits;
+mod gate;
 mod pools;
+mod retries;
+mod searches;
 mod tokens;
-mod turn;
 mod wire;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Request};
-use outdial_core::{AccountId, Error, ErrorClass, SearchPage, SearchRequest, SecretString, UpstreamFailure};
+use futures_util::FutureExt;
+use http::Request;
+use outdial_core::{
+    AccountId, Clock, Error, ErrorClass, SearchPage, SearchRequest, SecretString, Timestamp, UpstreamFailure,
+};
+use outdial_store::Store;
 
-use self::{limits::Limiter, wire::Answer};
+use self::{
+    caller::{Access, Call, Caller, Operation, labels, unknown_outcome},
+    gate::{CountedTurns, Gate},
+    retries::RetryBudget,
+    searches::{Found, SearchKey, Searches},
+};
 pub use self::{
+    gate::{Ending, Priority, Turn},
     tokens::{TokenState, Tokens},
-    turn::{Ending, Priority, Turn},
     wire::{Exchange, Reuse, Unsent, Wire, WireError},
 };
 use crate::{
     accounts::{Account, Accounts},
     auth::KeyFetcher,
+    tasks::Tasks,
     telemetry::Metrics,
 };
 
-/// Largest page of a vendor's search: a thousand records of four kilobytes, four times over.
-const SEARCH_BODY_LIMIT: usize = 16 * 1024 * 1024;
-/// A vendor's reply to a roster is its status; the body is read for the connection's sake.
-const ROSTER_BODY_LIMIT: usize = 64 * 1024;
 /// How long a document of public keys may take.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -53,50 +60,45 @@ pub struct PartFailure {
     pub status: Option<u16>,
 }
 
+/// What calls are made of.
+pub struct UpstreamParts {
+    /// Moves the bytes.
+    pub wire: Arc<Wire>,
+    /// Tokens of all accounts.
+    pub tokens: Arc<Tokens>,
+    /// Counts the turns of all replicas.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where calls are counted.
+    pub metrics: Arc<Metrics>,
+    /// What is done beside the calls.
+    pub tasks: Tasks,
+    /// Names this replica.
+    pub owner: String,
+}
+
 /// Calls to vendors.
 pub struct Upstream {
-    wire: Arc<Wire>,
-    tokens: Arc<Tokens>,
-    limiters: BTreeMap<AccountId, Limiter>,
-    metrics: Arc<Metrics>,
-}
-
-/// What kind of call it is, as a metric label, and what its failure means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Roster,
-    Search,
-}
-
-impl Operation {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Roster => "roster",
-            Self::Search => "search",
-        }
-    }
-
-    const fn reuse(self) -> Reuse {
-        match self {
-            Self::Roster => Reuse::Never,
-            Self::Search => Reuse::Allowed,
-        }
-    }
-
-    const fn body_limit(self) -> usize {
-        match self {
-            Self::Roster => ROSTER_BODY_LIMIT,
-            Self::Search => SEARCH_BODY_LIMIT,
-        }
-    }
+    caller: Arc<Caller>,
+    searches: Searches,
 }
 
 impl Upstream {
-    /// Calls over these threads with these tokens.
-    pub fn new(accounts: &Accounts, wire: Arc<Wire>, tokens: Arc<Tokens>, metrics: Arc<Metrics>) -> Self {
-        let limiters =
-            accounts.iter().map(|account| (account.id.clone(), Limiter::new(&account.limits))).collect();
-        Self { wire, tokens, limiters, metrics }
+    /// Calls for these accounts.
+    pub fn new(accounts: &Accounts, parts: UpstreamParts) -> Self {
+        let UpstreamParts { wire, tokens, store, clock, metrics, tasks, owner } = parts;
+        let turns = Arc::new(CountedTurns::new(store, tasks, owner));
+        let accesses = accounts.iter().map(|account| {
+            let (id, vendor) = (account.id.clone(), &account.vendor.descriptor().vendor);
+            let gate = Gate::new(id, vendor, &account.limits, Arc::clone(&turns), Arc::clone(&metrics));
+            let gate = Arc::new(gate);
+            let retries = RetryBudget::new(account.limits.max_concurrency, Instant::now());
+            (account.id.clone(), Access { gate, retries })
+        });
+        let accesses = accesses.collect();
+        let caller = Arc::new(Caller { wire, tokens, accesses, clock, metrics });
+        Self { caller, searches: Searches::default() }
     }
 
     /// The state of an account's token.
@@ -104,12 +106,17 @@ impl Upstream {
     /// # Errors
     /// `Unavailable` when the store is away.
     pub async fn token_state(&self, account: &Account) -> Result<TokenState, Error> {
-        self.tokens.state(account).await
+        self.caller.tokens.state(account).await
     }
 
     /// Whether the last call of this replica failed because the vendor could not be reached or was broken.
     pub fn is_failing(&self, account: &AccountId) -> bool {
-        self.limiters.get(account).is_some_and(Limiter::is_failing)
+        self.caller.access(account).is_ok_and(|access| access.gate.is_failing())
+    }
+
+    /// The state of this replica's circuit for an account: `closed`, `open` or `half_open`. Asking shows it as a metric.
+    pub fn circuit(&self, account: &AccountId) -> &'static str {
+        self.caller.access(account).map_or("closed", |access| access.gate.circuit_word())
     }
 
     /// Makes sure that there is a token before a roster is stored and sent, so that wrong credentials cost nothing.
@@ -117,7 +124,35 @@ impl Upstream {
     /// # Errors
     /// Why there is none.
     pub async fn ensure_token(&self, account: &Arc<Account>) -> Result<(), Error> {
-        self.tokens.get(account, None).await.map(|_| ())
+        self.token(account, None).await.map(|_| ())
+    }
+
+    /// The account's token. `rejected` is one that the vendor no longer takes.
+    ///
+    /// # Errors
+    /// Why there is none; `Timeout` after the account's time for a call.
+    pub async fn token(
+        &self,
+        account: &Arc<Account>,
+        rejected: Option<SecretString>,
+    ) -> Result<SecretString, Error> {
+        let deadline = Instant::now() + account.limits.timeout;
+        self.caller.token_before(deadline, account, rejected).await
+    }
+
+    /// Waits for the right to make one call, at most until the deadline, which is also the call's: its slot is free again a
+    /// little later, whatever becomes of it. Whoever has it says how the call ended.
+    ///
+    /// # Errors
+    /// `RateLimited` when no turn came in time, or the vendor asks to be spared; `Unavailable` while it is spared because it
+    /// only fails.
+    pub async fn turn(
+        &self,
+        account: &Account,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Turn, Error> {
+        self.caller.access(&account.id)?.gate.turn(priority, deadline).await
     }
 
     /// Sends one part of a roster, at most once. Answers the vendor's status.
@@ -133,7 +168,7 @@ impl Upstream {
         let started = Instant::now();
         let sent = self.try_send_part(account, request, trace).await;
         let outcome = sent.as_ref().map_err(|failure| failure.error.class);
-        self.count(account, Operation::Roster, outcome.err(), started);
+        self.caller.count(account, Operation::Roster, outcome.err(), started);
         sent
     }
 
@@ -144,10 +179,12 @@ impl Upstream {
         trace: &Trace,
     ) -> Result<u16, PartFailure> {
         let unanswered = |error| PartFailure { error, status: None };
-        let call = self.call(account, Operation::Roster, request, trace, Priority::Interactive);
-        let (answer, turn) = call.await.map_err(unanswered)?;
+        let priority = Priority::Interactive;
+        let call = Call { account, operation: Operation::Roster, request, trace, priority };
+        let (answer, turn) = self.caller.call(call).await.map_err(unanswered)?;
         let status = answer.response.status().as_u16();
         let read = account.vendor.parse_roster_reply(&answer.response);
+        let read = read.map_err(|error| self.caller.with_delay(error, &answer));
         turn.end(read.as_ref().err().map_or(Ending::Answered, Ending::of));
         match read {
             Ok(()) => Ok(status),
@@ -163,7 +200,8 @@ impl Upstream {
         }
     }
 
-    /// Asks a vendor for one page of call records. What is asked for with background priority waits for all that is not.
+    /// Asks a vendor for one page of call records. What is asked for with background priority waits for all that is not. An
+    /// identical search that is under way is not made twice: all who wait get its page.
     ///
     /// # Errors
     /// What the vendor said, mapped, or why it could not be asked.
@@ -172,165 +210,45 @@ impl Upstream {
         account: &Arc<Account>,
         search: &SearchRequest<'_>,
         trace: &Trace,
-        now: outdial_core::Timestamp,
-        priority: Priority,
-    ) -> Result<SearchPage, Error> {
-        let started = Instant::now();
-        let found = self.try_search(account, search, trace, now, priority).await;
-        self.count(account, Operation::Search, found.as_ref().err().map(|error| error.class), started);
-        found
-    }
-
-    async fn try_search(
-        &self,
-        account: &Arc<Account>,
-        search: &SearchRequest<'_>,
-        trace: &Trace,
-        now: outdial_core::Timestamp,
+        now: Timestamp,
         priority: Priority,
     ) -> Result<SearchPage, Error> {
         let request = account.vendor.search_request(search)?;
-        let (answer, turn) = self.call(account, Operation::Search, request, trace, priority).await?;
-        // A status that speaks for itself does so even if its body is broken.
-        let found = match answer.body_problem.filter(|_| answer.response.status().is_success()) {
-            None => account.vendor.parse_search(&answer.response, now),
-            Some(problem) => {
-                let message = "The vendor's answer is not whole.";
-                Err(Error::new(ErrorClass::Protocol, "upstream-protocol", message).with_detail(problem))
+        let key = SearchKey::new(&account.id, priority, &request);
+        let (found, is_shared) = self.searches.join(key, || {
+            let (caller, account, trace) = (Arc::clone(&self.caller), Arc::clone(account), trace.clone());
+            async move {
+                let operation = Operation::Search;
+                let call = Call { account: &account, operation, request, trace: &trace, priority };
+                let started = Instant::now();
+                let found = make_search(&caller, call, now).await;
+                let failure = found.as_ref().err().map(|error| error.class);
+                caller.count(&account, operation, failure, started);
+                found
             }
-        };
-        turn.end(found.as_ref().err().map_or(Ending::Answered, Ending::of));
-        found
-    }
-
-    /// Waits for the right to make one call, at most until the deadline. Whoever has it says how the call ended.
-    ///
-    /// # Errors
-    /// `RateLimited` when no turn came in time.
-    pub async fn turn(
-        &self,
-        account: &Account,
-        priority: Priority,
-        deadline: Instant,
-    ) -> Result<Turn, Error> {
-        let limiter = self.limiters.get(&account.id);
-        let limiter = limiter
-            .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
-        limiter.turn(priority, deadline).await
-    }
-
-    /// The account's token. `rejected` is one that the vendor no longer takes.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn token(
-        &self,
-        account: &Arc<Account>,
-        rejected: Option<SecretString>,
-    ) -> Result<SecretString, Error> {
-        self.tokens.get(account, rejected).await
-    }
-
-    /// One call with its turn, its token, and one more try with a fresh token where the vendor takes the first no longer.
-    async fn call(
-        &self,
-        account: &Arc<Account>,
-        operation: Operation,
-        request: Request<Bytes>,
-        trace: &Trace,
-        priority: Priority,
-    ) -> Result<(Answer, Turn), Error> {
-        let deadline = Instant::now() + account.limits.timeout;
-        let turn = self.turn(account, priority, deadline).await?;
-        let token = self.tokens.get(account, None).await?;
-        let mut answer = self.send(account, operation, &request, &token, trace, deadline).await;
-        if let Ok(first) = &answer
-            && account.vendor.rejects_token(first.response.status())
-            && account.vendor.fixed_token().is_none()
-        {
-            let fresh = self.tokens.get(account, Some(token)).await?;
-            answer = self.send(account, operation, &request, &fresh, trace, deadline).await;
-        } else if operation == Operation::Search && matches!(answer, Err(WireError::Broken(_))) {
-            // A search changes nothing, and the host may have closed a used connection just then.
-            answer = self.send(account, operation, &request, &token, trace, deadline).await;
+            .boxed()
+        });
+        if is_shared {
+            self.caller.metrics.searches_shared.with_label_values(&labels(account)).inc();
         }
-        match answer {
-            Ok(answer) => Ok((answer, turn)),
-            Err(error) => {
-                turn.end(Ending::Failed);
-                Err(explain(account, operation, error))
-            }
-        }
-    }
-
-    async fn send(
-        &self,
-        account: &Account,
-        operation: Operation,
-        request: &Request<Bytes>,
-        token: &SecretString,
-        trace: &Trace,
-        deadline: Instant,
-    ) -> Result<Answer, WireError> {
-        let not_sent = |problem: String| WireError::NotSent(Unsent::Other, problem);
-        let mut request = request.clone();
-        let headers = request.headers_mut();
-        account.vendor.authorize(headers, token).map_err(|error| not_sent(error.to_string()))?;
-        let traceparent = trace.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
-        if let Some(traceparent) = traceparent {
-            headers.insert("traceparent", traceparent);
-        }
-        let timeout = deadline.saturating_duration_since(Instant::now());
-        if timeout.is_zero() {
-            return Err(not_sent("no time was left for the call".to_owned()));
-        }
-        let exchange = Exchange {
-            pool: account.id.to_string(),
-            request,
-            timeout,
-            body_limit: operation.body_limit(),
-            reuse: operation.reuse(),
-        };
-        self.wire.exchange(exchange).await
-    }
-
-    fn count(&self, account: &Account, operation: Operation, failure: Option<ErrorClass>, started: Instant) {
-        let outcome = failure.map_or("ok", ErrorClass::as_str);
-        let vendor = account.vendor.descriptor().vendor.as_str();
-        let labels = [account.id.as_str(), vendor, operation.label()];
-        let [id, vendor, operation] = labels;
-        self.metrics.upstream_requests.with_label_values(&[id, vendor, operation, outcome]).inc();
-        let seconds = started.elapsed().as_secs_f64();
-        self.metrics.upstream_duration.with_label_values(&labels).observe(seconds);
+        found.await.map(|page| Arc::try_unwrap(page).unwrap_or_else(|page| (*page).clone()))
     }
 }
 
-/// What a broken exchange means to the caller. Of a roster it is unknown whether it was taken once a byte may have left.
-fn explain(account: &Account, operation: Operation, error: WireError) -> Error {
-    let vendor = &account.vendor.descriptor().vendor;
-    match (error, operation) {
-        (WireError::NotSent(_, detail), _) => {
-            let message = format!("{vendor} cannot be reached; nothing was sent.");
-            Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
+async fn make_search(caller: &Caller, call: Call<'_>, now: Timestamp) -> Found {
+    let account = call.account;
+    let (answer, turn) = caller.call(call).await?;
+    // A status that speaks for itself does so even if its body is broken.
+    let found = match answer.body_problem.filter(|_| answer.response.status().is_success()) {
+        None => account.vendor.parse_search(&answer.response, now),
+        Some(problem) => {
+            let message = "The vendor's answer is not whole.";
+            Err(Error::new(ErrorClass::Protocol, "upstream-protocol", message).with_detail(problem))
         }
-        (WireError::Timeout, Operation::Roster) => unknown_outcome(account),
-        (WireError::Broken(detail), Operation::Roster) => unknown_outcome(account).with_detail(detail),
-        (WireError::Timeout, Operation::Search) => {
-            Error::new(ErrorClass::Timeout, "upstream-timeout", format!("{vendor} did not answer in time."))
-        }
-        (WireError::Broken(detail), Operation::Search) => {
-            let message = format!("{vendor} broke the connection off.");
-            Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
-        }
-    }
-}
-
-fn unknown_outcome(account: &Account) -> Error {
-    let message = format!(
-        "{} gave no answer to the roster; it may or may not have been taken, and is not sent again.",
-        account.vendor.descriptor().vendor
-    );
-    Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message)
+    };
+    let found = found.map_err(|error| caller.with_delay(error, &answer));
+    turn.end(found.as_ref().err().map_or(Ending::Answered, Ending::of));
+    found.map(Arc::new)
 }
 
 #[async_trait]

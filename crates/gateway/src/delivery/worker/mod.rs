@@ -23,14 +23,18 @@ use tokio::sync::watch;
 use self::reading::Found;
 use super::{
     attempt::Finished,
-    circuit::{Circuit, Permit},
     ledger::{Ledger, Track},
     order::Order,
     outbox::Outbox,
     plan::{Pace, Plan},
     sender::Sender,
 };
-use crate::{egress::Egress, tasks::Tasks, telemetry::Metrics};
+use crate::{
+    circuit::{Circuit, Permit},
+    egress::Egress,
+    tasks::Tasks,
+    telemetry::Metrics,
+};
 
 /// How much longer than one attempt a subscription stays with a replica that says nothing, at least.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);

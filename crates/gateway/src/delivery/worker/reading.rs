@@ -7,7 +7,10 @@ use outdial_core::Position;
 use outdial_store::{Store, StoreError};
 
 use super::{OWED_LIMIT, Worker};
-use crate::delivery::{circuit::Permit, ledger::Track, outbox::Wanted, plan::Plan};
+use crate::{
+    circuit::Permit,
+    delivery::{ledger::Track, outbox::Wanted, plan::Plan},
+};
 
 /// Events read of the log at once.
 const READ: usize = 512;

@@ -11,12 +11,14 @@ use outdial_core::Position;
 use outdial_store::{DeliveryStatus, StoreError, StoredDelivery};
 
 use super::{OWED_LIMIT, Worker};
-use crate::delivery::{
-    attempt::{self, Finished},
+use crate::{
     circuit::Permit,
-    disable,
-    ledger::Track,
-    outbox::{Parcel, Verdict},
+    delivery::{
+        attempt::{self, Finished},
+        disable,
+        ledger::Track,
+        outbox::{Parcel, Verdict},
+    },
 };
 
 /// How long an endpoint may only fail before it is disabled.

@@ -1,5 +1,5 @@
-//! Spares a subscriber that only fails: after some failures in a row nothing is sent for a while, then one delivery at a
-//! time, until one succeeds.
+//! Spares whoever only fails, a subscriber or a vendor: after some failures in a row nothing is sent for a while, then one
+//! request at a time, until one succeeds.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ enum State {
     Probing,
 }
 
-/// Whether a delivery may begin.
+/// Whether a request may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
     /// It may.
@@ -43,7 +43,7 @@ impl Default for Circuit {
 }
 
 impl Circuit {
-    /// Whether a delivery may begin.
+    /// Whether a request may begin.
     pub fn permit(&self, now: Instant) -> Permit {
         match self.state {
             State::Closed => Permit::Yes,
@@ -53,19 +53,37 @@ impl Circuit {
         }
     }
 
-    /// A delivery begins. With an open circuit it is the probe.
-    pub fn begin(&mut self) {
-        if self.state != State::Closed {
+    /// A request begins. With an open circuit it is the probe; answers whether it is.
+    pub fn begin(&mut self) -> bool {
+        let is_probe = self.state != State::Closed;
+        if is_probe {
             self.state = State::Probing;
+        }
+        is_probe
+    }
+
+    /// The probe was given up before it told anything: another one may begin.
+    pub fn abandon_probe(&mut self, now: Instant) {
+        if self.state == State::Probing {
+            self.state = State::OpenUntil(now);
         }
     }
 
-    /// A delivery was taken.
+    /// The state as a word: `closed`, `open`, or `half_open` when a probe may begin or is under way.
+    pub fn word(&self, now: Instant) -> &'static str {
+        match self.state {
+            State::Closed => "closed",
+            State::OpenUntil(until) if until > now => "open",
+            State::OpenUntil(_) | State::Probing => "half_open",
+        }
+    }
+
+    /// A request was taken.
     pub fn succeed(&mut self) {
         *self = Self::default();
     }
 
-    /// A delivery failed.
+    /// A request failed.
     pub fn fail(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         match self.state {
@@ -89,7 +107,7 @@ mod tests {
         let mut circuit = Circuit::default();
         for _ in 0..FAILURES {
             assert_eq!(circuit.permit(now), Permit::Yes);
-            circuit.begin();
+            assert!(!circuit.begin());
             circuit.fail(now);
         }
         circuit
@@ -116,16 +134,31 @@ mod tests {
         for _ in 0..5 {
             later += pause;
             assert_eq!(circuit.permit(later), Permit::Yes);
-            circuit.begin();
-            assert_eq!(circuit.permit(later), Permit::AfterProbe);
+            assert_eq!(circuit.word(later), "half_open");
+            assert!(circuit.begin());
+            assert_eq!((circuit.permit(later), circuit.word(later)), (Permit::AfterProbe, "half_open"));
             circuit.fail(later);
             pause = (pause * 2).min(LONGEST_PAUSE);
             assert_eq!(circuit.permit(later), Permit::NotBefore(later + pause));
         }
         assert_eq!(pause, LONGEST_PAUSE);
+        assert_eq!(circuit.word(later), "open");
         circuit.begin();
         circuit.succeed();
-        assert_eq!(circuit.state, State::Closed);
+        assert_eq!((circuit.state, circuit.word(later)), (State::Closed, "closed"));
+    }
+
+    #[test]
+    fn a_probe_that_is_given_up_makes_room_for_another() {
+        let now = Instant::now();
+        let mut circuit = opened(now);
+        circuit.abandon_probe(now);
+        assert_eq!(circuit.permit(now), Permit::NotBefore(now + FIRST_PAUSE), "no probe was under way");
+        let later = now + FIRST_PAUSE;
+        circuit.begin();
+        circuit.abandon_probe(later);
+        assert_eq!(circuit.permit(later), Permit::Yes);
+        assert!(circuit.begin());
     }
 
     #[test]

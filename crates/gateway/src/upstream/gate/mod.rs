@@ -1,0 +1,329 @@
+//! The gate before one account's vendor: calls pass one after the other as the limits of all replicas allow, none while the
+//! vendor asks to be spared, and only a probe now and then while it only fails.
+
+mod counted;
+mod line;
+mod turn;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use outdial_core::{AccountId, Error, ErrorClass, VendorId};
+use outdial_store::{TurnAnswer, TurnLimits, TurnShare};
+use tokio::sync::Notify;
+
+use self::line::Line;
+pub use self::{
+    counted::CountedTurns,
+    turn::{Ending, Priority, Turn},
+};
+use crate::{
+    accounts::UpstreamLimits,
+    circuit::{Circuit, Permit},
+    telemetry::Metrics,
+};
+
+/// How much longer than its deadline a call may keep its slot: by then it has ended, or its replica has.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a slot is asked for that another replica may give back: at first, and at most.
+const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+/// Bounds of a pause that a vendor asks for. One that does not say how long gets the shortest.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
+/// How long whoever meets the probe of an open circuit is told to wait.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
+/// By how many thousandths a period is longer than it would have to be: calls that leave evenly do not arrive so.
+const SPREAD: u32 = 20;
+const STATES: [&str; 3] = ["closed", "open", "half_open"];
+
+/// The gate before one account's vendor.
+pub struct Gate {
+    account: AccountId,
+    vendor: String,
+    limits: TurnLimits,
+    turns: Arc<CountedTurns>,
+    interactive: Line,
+    background: Line,
+    state: Mutex<State>,
+    /// Whether the last call failed because the vendor could not be reached or was broken.
+    is_failing: AtomicBool,
+    /// A slot of this replica was given back.
+    freed: Arc<Notify>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct State {
+    circuit: Circuit,
+    paused_until: Option<Instant>,
+}
+
+impl Gate {
+    /// The gate of an account at a vendor.
+    pub fn new(
+        account: AccountId,
+        vendor: &VendorId,
+        limits: &UpstreamLimits,
+        turns: Arc<CountedTurns>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let gate = Self {
+            account,
+            vendor: vendor.to_string(),
+            limits: turn_limits(limits),
+            turns,
+            interactive: Line::new(),
+            background: Line::new(),
+            state: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+            freed: Arc::default(),
+            metrics,
+        };
+        gate.circuit_word();
+        gate
+    }
+
+    /// Whether the last call failed because the vendor could not be reached or was broken.
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// The state of the circuit: `closed`, `open` or `half_open`. Asking shows it as a metric.
+    pub fn circuit_word(&self) -> &'static str {
+        self.show_circuit(&self.state())
+    }
+
+    /// Waits for a turn, at most until the deadline, which is also the call's.
+    ///
+    /// # Errors
+    /// `RateLimited` when no turn came in time, or the vendor asks to be spared for longer; `Unavailable` while the circuit
+    /// is open.
+    pub async fn turn(self: &Arc<Self>, priority: Priority, deadline: Instant) -> Result<Turn, Error> {
+        self.wait(priority, deadline).await.map_err(|refusal| self.refuse(refusal))
+    }
+
+    /// Whether it makes sense to wait for a turn.
+    ///
+    /// # Errors
+    /// `RateLimited` while the vendor asks to be spared beyond the deadline; `Unavailable` while the circuit is open.
+    pub fn ensure_open(&self, deadline: Instant) -> Result<(), Error> {
+        self.check(deadline).map(|_| ()).map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Error {
+        let labels = [self.account.as_str(), self.vendor.as_str(), refusal.reason()];
+        self.metrics.upstream_held_back.with_label_values(&labels).inc();
+        refusal.explain(&self.vendor)
+    }
+
+    async fn wait(self: &Arc<Self>, priority: Priority, deadline: Instant) -> Result<Turn, Refusal> {
+        self.check(deadline)?;
+        let (line, share) = match priority {
+            Priority::Interactive => (&self.interactive, TurnShare::Whole),
+            Priority::Background => (&self.background, TurnShare::Half),
+        };
+        let _first = line.enter(deadline).await.ok_or(Refusal::Busy(PAUSE.0))?;
+        let holder = self.turns.name_call();
+        let mut poll = POLL.0;
+        loop {
+            if priority == Priority::Background && !self.interactive.is_empty_before(deadline).await {
+                return Err(Refusal::Busy(PAUSE.0));
+            }
+            if let Some(until) = self.check(deadline)? {
+                // What this replica was told may not have reached the store yet.
+                tokio::time::sleep_until(until.into()).await;
+                continue;
+            }
+            // Listened for before it is asked, so that a slot that becomes free just then is noticed.
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            let now = Instant::now();
+            let life = deadline.saturating_duration_since(now) + GRACE;
+            match self.turns.take(&self.account, &holder, self.limits, share, life).await {
+                TurnAnswer::Granted { .. } => return self.begin(holder),
+                TurnAnswer::TooSoon(wait) => {
+                    if now + wait >= deadline {
+                        return Err(Refusal::Busy(wait));
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+                TurnAnswer::Full => {
+                    let until = deadline.min(now + poll);
+                    // Either way it is asked again.
+                    let _ = tokio::time::timeout_at(until.into(), freed).await;
+                    poll = (poll * 2).min(POLL.1);
+                }
+                TurnAnswer::Paused(wait) => self.note_pause(now + wait),
+            }
+            if Instant::now() >= deadline {
+                return Err(Refusal::Busy(PAUSE.0));
+            }
+        }
+    }
+
+    /// Whether it makes sense to wait, and until when the vendor is spared.
+    fn check(&self, deadline: Instant) -> Result<Option<Instant>, Refusal> {
+        let (state, now) = (self.state(), Instant::now());
+        permit(&state.circuit, now)?;
+        match state.paused_until.filter(|until| *until > now) {
+            Some(until) if until >= deadline => Err(Refusal::Paused(until - now)),
+            paused => Ok(paused),
+        }
+    }
+
+    /// Makes a turn of a slot, unless the circuit opened meanwhile or another call is its probe.
+    fn begin(self: &Arc<Self>, holder: String) -> Result<Turn, Refusal> {
+        let mut state = self.state();
+        match permit(&state.circuit, Instant::now()) {
+            Ok(()) => {
+                let is_probe = state.circuit.begin();
+                self.show_circuit(&state);
+                drop(state);
+                Ok(Turn::new(Arc::clone(self), holder, is_probe))
+            }
+            Err(refusal) => {
+                drop(state);
+                self.give_back(holder);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn give_back(&self, holder: String) {
+        self.turns.give_back(self.account.clone(), holder, Arc::clone(&self.freed));
+    }
+
+    /// Takes note of how a call ended. What began before the circuit opened does not count against a probe.
+    fn learn(&self, ending: Ending, is_probe: bool) {
+        self.is_failing.store(ending == Ending::Failed, Ordering::Relaxed);
+        let (mut state, now) = (self.state(), Instant::now());
+        match ending {
+            Ending::Failed => {
+                if is_probe || state.circuit.word(now) == "closed" {
+                    state.circuit.fail(now);
+                    if self.show_circuit(&state) == "open" {
+                        tracing::warn!(account = %self.account, "upstream.circuit_opened");
+                    }
+                }
+            }
+            Ending::Answered | Ending::Limited(_) => {
+                if state.circuit.word(now) != "closed" {
+                    tracing::info!(account = %self.account, "upstream.circuit_closed");
+                }
+                state.circuit.succeed();
+                self.show_circuit(&state);
+            }
+        }
+        if let Ending::Limited(asked) = ending {
+            let pause = clamp_pause(asked);
+            drop(state);
+            self.note_pause(now + pause);
+            tracing::warn!(account = %self.account, seconds = pause.as_secs(), "upstream.paused");
+            self.turns.pause(self.account.clone(), pause);
+        }
+    }
+
+    fn note_pause(&self, until: Instant) {
+        let mut state = self.state();
+        state.paused_until = state.paused_until.max(Some(until));
+    }
+
+    fn abandon_probe(&self) {
+        let mut state = self.state();
+        state.circuit.abandon_probe(Instant::now());
+        self.show_circuit(&state);
+    }
+
+    fn show_circuit(&self, state: &State) -> &'static str {
+        let shown = state.circuit.word(Instant::now());
+        for word in STATES {
+            let labels = [self.account.as_str(), self.vendor.as_str(), word];
+            self.metrics.upstream_circuit.with_label_values(&labels).set(i64::from(word == shown));
+        }
+        shown
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// Why a call is not made, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Busy(Duration),
+    Paused(Duration),
+    CircuitOpen(Duration),
+}
+
+impl Refusal {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Busy(_) => "busy",
+            Self::Paused(_) => "paused",
+            Self::CircuitOpen(_) => "circuit_open",
+        }
+    }
+
+    fn explain(self, vendor: &str) -> Error {
+        match self {
+            Self::Busy(wait) => {
+                let message = "Too many calls to this vendor are waiting already.";
+                Error::new(ErrorClass::RateLimited, "upstream-rate-limited", message)
+                    .with_retry_after(clamp_pause(Some(wait)))
+            }
+            Self::Paused(wait) => {
+                let message = format!("{vendor} asks us to slow down; nothing was sent.");
+                Error::new(ErrorClass::RateLimited, "upstream-rate-limited", message)
+                    .with_retry_after(clamp_pause(Some(wait)))
+            }
+            Self::CircuitOpen(wait) => {
+                let message =
+                    format!("{vendor} failed repeatedly and is spared for a while; nothing was sent.");
+                Error::new(ErrorClass::Unavailable, "upstream-unavailable", message)
+                    .with_retry_after(clamp_pause(Some(wait)))
+            }
+        }
+    }
+}
+
+fn permit(circuit: &Circuit, now: Instant) -> Result<(), Refusal> {
+    match circuit.permit(now) {
+        Permit::Yes => Ok(()),
+        Permit::NotBefore(until) => Err(Refusal::CircuitOpen(until.saturating_duration_since(now))),
+        Permit::AfterProbe => Err(Refusal::CircuitOpen(PROBE_WAIT)),
+    }
+}
+
+/// How long a vendor is spared that asks for it.
+pub fn clamp_pause(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(PAUSE.0).clamp(PAUSE.0, PAUSE.1)
+}
+
+/// A limit per second, as so many calls in a period.
+fn turn_limits(limits: &UpstreamLimits) -> TurnLimits {
+    let calls = (1..=TurnLimits::CALLS_LIMIT).rev().find(|calls| f64::from(*calls) <= limits.max_rps);
+    let calls = calls.unwrap_or(1);
+    // Configured limits are above 0; one call in three hours is as good as none.
+    let period = Duration::from_secs_f64(f64::from(calls) / limits.max_rps.max(0.000_1));
+    TurnLimits {
+        calls,
+        period: period * (1_000 + SPREAD) / 1_000,
+        slots: u32::try_from(limits.max_concurrency).unwrap_or(u32::MAX).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! A gate over an embedded store.
+
+use outdial_core::{ManualClock, SecretString, Timestamp};
+use outdial_store::StoreSettings;
+use tempfile::TempDir;
+
+use super::*;
+use crate::tasks::Tasks;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+struct Scene {
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    _folder: TempDir,
+}
+
+async fn scene(max_rps: f64, max_concurrency: usize) -> Scene {
+    let folder = TempDir::new().unwrap();
+    let settings = StoreSettings {
+        url: SecretString::from(format!("sqlite:{}", folder.path().join("outdial.db").display())),
+        prefix: "outdial".into(),
+        spool_dir: None,
+        spool_max_bytes: 1,
+        retention: HOUR,
+        min_replicas: 0,
+        allow_relaxed: false,
+        clock: Arc::new(ManualClock::new(Timestamp::from_millis(0))),
+    };
+    let store = outdial_store::open(settings).await.unwrap();
+    let tasks = Tasks::new(tokio::runtime::Handle::current());
+    let turns = Arc::new(CountedTurns::new(store, tasks, "a".into()));
+    let limits = UpstreamLimits { max_rps, max_concurrency, timeout: HOUR };
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let vendor = VendorId::from("icsoc".to_owned());
+    let gate = Gate::new("ic-1".parse().unwrap(), &vendor, &limits, turns, Arc::clone(&metrics));
+    Scene { gate: Arc::new(gate), metrics, _folder: folder }
+}
+
+fn within(millis: u64) -> Instant {
+    Instant::now() + Duration::from_millis(millis)
+}
+
+impl Scene {
+    async fn turn(&self, priority: Priority, millis: u64) -> Result<Turn, Error> {
+        self.gate.turn(priority, within(millis)).await
+    }
+
+    async fn interactive(&self) -> Turn {
+        self.turn(Priority::Interactive, 30_000).await.unwrap()
+    }
+
+    fn held_back(&self, reason: &str) -> u64 {
+        self.metrics.upstream_held_back.with_label_values(&["ic-1", "icsoc", reason]).get()
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_comes_too_late_is_refused() {
+    let scene = scene(1_000.0, 1).await;
+    let held = scene.interactive().await;
+    let refused = scene.turn(Priority::Interactive, 20).await.unwrap_err();
+    assert_eq!((refused.class, refused.code), (ErrorClass::RateLimited, "upstream-rate-limited"));
+    assert_eq!((refused.retry_after, scene.held_back("busy")), (Some(PAUSE.0), 1));
+    drop(held);
+    drop(scene.interactive().await);
+}
+
+#[tokio::test]
+async fn who_waits_gets_the_slot_that_becomes_free() {
+    let scene = scene(1_000.0, 1).await;
+    let held = scene.interactive().await;
+    let next = async {
+        for _ in 0..20 {
+            scene.interactive().await.end(Ending::Answered);
+        }
+    };
+    let release = async { drop(held) };
+    tokio::join!(next, release);
+}
+
+#[tokio::test]
+async fn the_rate_holds_calls_back() {
+    let scene = scene(2.0, 10).await;
+    drop((scene.interactive().await, scene.interactive().await));
+    let begin = Instant::now();
+    let refused = scene.turn(Priority::Interactive, 50).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::RateLimited);
+    assert!(begin.elapsed() < Duration::from_millis(500), "there is no use in waiting");
+    drop(scene.interactive().await);
+    assert!(begin.elapsed() > Duration::from_millis(800));
+}
+
+#[tokio::test]
+async fn the_background_leaves_room() {
+    let scene = scene(1_000.0, 4).await;
+    let background = [
+        scene.turn(Priority::Background, 30_000).await.unwrap(),
+        scene.turn(Priority::Background, 30_000).await.unwrap(),
+    ];
+    assert!(scene.turn(Priority::Background, 30).await.is_err(), "half of the slots");
+    let interactive = [scene.interactive().await, scene.interactive().await];
+    // Both wait, the background for longer.
+    let order = Mutex::new(Vec::new());
+    let wait = async |priority, name| {
+        let turn = scene.turn(priority, 30_000).await.unwrap();
+        order.lock().unwrap().push(name);
+        drop(turn);
+    };
+    let release = async {
+        tokio::task::yield_now().await;
+        drop(background);
+    };
+    tokio::join!(
+        wait(Priority::Background, "background"),
+        wait(Priority::Interactive, "one"),
+        wait(Priority::Interactive, "two"),
+        release
+    );
+    drop(interactive);
+    assert_eq!(*order.lock().unwrap(), ["one", "two", "background"]);
+}
+
+#[tokio::test]
+async fn failures_in_a_row_open_the_circuit() {
+    let scene = scene(1_000.0, 10).await;
+    for ending in [Ending::Failed, Ending::Failed, Ending::Failed, Ending::Failed, Ending::Answered] {
+        scene.interactive().await.end(ending);
+    }
+    for _ in 0..5 {
+        assert_eq!(scene.gate.circuit_word(), "closed");
+        scene.interactive().await.end(Ending::Failed);
+    }
+    assert_eq!((scene.gate.circuit_word(), scene.gate.is_failing()), ("open", true));
+    let refused = scene.turn(Priority::Interactive, 30_000).await.unwrap_err();
+    assert_eq!((refused.class, refused.code), (ErrorClass::Unavailable, "upstream-unavailable"));
+    assert!(refused.retry_after.is_some_and(|wait| wait > PAUSE.0 && wait < PAUSE.1), "{refused:?}");
+    assert_eq!(scene.held_back("circuit_open"), 1);
+    let shown =
+        |state: &str| scene.metrics.upstream_circuit.with_label_values(&["ic-1", "icsoc", state]).get();
+    assert_eq!([shown("closed"), shown("open"), shown("half_open")], [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_teaches_nothing() {
+    let scene = scene(1_000.0, 10).await;
+    for _ in 0..20 {
+        drop(scene.interactive().await);
+    }
+    assert_eq!((scene.gate.circuit_word(), scene.gate.is_failing()), ("closed", false));
+}
+
+#[tokio::test]
+async fn an_older_call_that_fails_does_not_count_against_the_probe() {
+    let scene = scene(1_000.0, 10).await;
+    let older = scene.interactive().await;
+    for _ in 0..5 {
+        scene.interactive().await.end(Ending::Failed);
+    }
+    // As if the pause were over and the probe under way.
+    let probe = {
+        let mut state = scene.gate.state();
+        state.circuit.begin()
+    };
+    assert!(probe);
+    older.end(Ending::Failed);
+    assert_eq!(scene.gate.circuit_word(), "half_open");
+    scene.gate.learn(Ending::Answered, true);
+    assert_eq!(scene.gate.circuit_word(), "closed");
+}
+
+#[tokio::test]
+async fn a_vendor_that_asks_for_it_is_spared() {
+    let scene = scene(1_000.0, 10).await;
+    scene.interactive().await.end(Ending::Limited(Some(Duration::from_secs(40))));
+    let begin = Instant::now();
+    let refused = scene.turn(Priority::Interactive, 20_000).await.unwrap_err();
+    assert_eq!((refused.class, refused.code), (ErrorClass::RateLimited, "upstream-rate-limited"));
+    assert!(refused.retry_after.is_some_and(|wait| wait > Duration::from_secs(35)), "{refused:?}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "there is no use in waiting");
+    assert_eq!((scene.held_back("paused"), scene.gate.circuit_word()), (1, "closed"));
+}
+
+#[tokio::test]
+async fn a_short_pause_is_waited_for() {
+    let scene = scene(1_000.0, 10).await;
+    scene.interactive().await.end(Ending::Limited(None));
+    let begin = Instant::now();
+    drop(scene.interactive().await);
+    assert!(begin.elapsed() > Duration::from_millis(900));
+}
+
+#[test]
+fn pauses_are_bounded() {
+    assert_eq!(clamp_pause(None), Duration::from_secs(1));
+    assert_eq!(clamp_pause(Some(Duration::ZERO)), Duration::from_secs(1));
+    assert_eq!(clamp_pause(Some(HOUR * 1_000)), HOUR);
+}
+
+#[test]
+fn a_limit_per_second_is_calls_of_a_period() {
+    let of = |max_rps| turn_limits(&UpstreamLimits { max_rps, max_concurrency: 1, timeout: HOUR });
+    let shown = |max_rps| (of(max_rps).calls, of(max_rps).period);
+    assert_eq!(shown(50.0), (50, Duration::from_millis(1_020)));
+    assert_eq!(shown(2.5), (2, Duration::from_millis(816)));
+    assert_eq!(shown(0.1), (1, Duration::from_millis(10_200)));
+    assert_eq!(shown(5_000.0), (1_000, Duration::from_millis(204)));
+}
