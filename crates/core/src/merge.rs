@@ -14,8 +14,8 @@ pub enum Merged {
 }
 
 /// Joins `incoming` into `stored`, both of the same id. A fact once known is not overwritten by null, because a push
-/// carries what a search leaves out and the other way round. A known fact that differs is the newer truth. The raw JSON of
-/// a push stays over that of a search, which can be asked for again.
+/// carries what a search leaves out and the other way round. A known fact that differs is the newer truth. The raw JSON and
+/// the user data of a push stay over those of a search, which can be asked for again.
 pub fn merge(stored: &CallRecord, incoming: &CallRecord) -> Merged {
     let mut joined = stored.clone();
     join_facts(&mut joined, incoming);
@@ -57,7 +57,11 @@ fn join_facts(joined: &mut CallRecord, incoming: &CallRecord) {
     join_within(&mut joined.called_region, &incoming.called_region, join_region);
     join_within(&mut joined.agent, &incoming.agent, join_agent);
     join_within(&mut joined.agent_leg, &incoming.agent_leg, join_leg);
-    join_within(&mut joined.user_data, &incoming.user_data, join_user_data);
+    // A search spells the members otherwise than a push (ICSOC contract 1.4 `extId`, 2.4 `ext_id`): both side by side would
+    // make news of every call that was pushed and then found.
+    if joined.user_data.is_none() || !is_push_over_search(joined, incoming) {
+        join_within(&mut joined.user_data, &incoming.user_data, join_user_data);
+    }
 }
 
 fn join_within<T: Clone>(known: &mut Option<T>, newer: &Option<T>, join: fn(&mut T, &T)) {
@@ -107,7 +111,7 @@ fn join_outcome(joined: &mut CallRecord, incoming: &CallRecord) {
 /// `raw` is the push's JSON once there was a push, else the search's; `received_via` says which. Returns whether it now
 /// says something else.
 fn join_raw(joined: &mut CallRecord, incoming: &CallRecord) -> bool {
-    if joined.received_via == ReceivedVia::Push && incoming.received_via == ReceivedVia::Search {
+    if is_push_over_search(joined, incoming) {
         return false;
     }
     joined.received_via = incoming.received_via;
@@ -115,6 +119,10 @@ fn join_raw(joined: &mut CallRecord, incoming: &CallRecord) -> bool {
     let differs = joined.raw.as_ref().is_none_or(|known| !is_same_json(known, newer));
     joined.raw = Some(newer.clone());
     differs
+}
+
+fn is_push_over_search(known: &CallRecord, incoming: &CallRecord) -> bool {
+    known.received_via == ReceivedVia::Push && incoming.received_via == ReceivedVia::Search
 }
 
 fn is_same_json(a: &RawValue, b: &RawValue) -> bool {
@@ -191,6 +199,20 @@ mod tests {
         let joined = changed(&stored, &found);
         assert_eq!(joined.raw.unwrap().get(), r#"{"record_file":"x"}"#);
         assert_eq!(joined.received_via, ReceivedVia::Push);
+    }
+
+    #[test]
+    fn the_user_data_of_a_push_stay_over_those_of_a_search() {
+        let data = |text: &str| serde_json::from_str::<Option<Map<String, Value>>>(text).unwrap();
+        let mut stored = record(ReceivedVia::Push, "{}");
+        let mut found = record(ReceivedVia::Search, "{}");
+        found.user_data = data(r#"{"extId":"1"}"#);
+        assert_eq!(changed(&stored, &found).user_data, found.user_data, "there were none");
+        stored.user_data = data(r#"{"ext_id":"1"}"#);
+        assert!(matches!(merge(&stored, &found), Merged::Duplicate));
+        let joined = changed(&found, &stored);
+        assert_eq!(joined.user_data, data(r#"{"extId":"1","ext_id":"1"}"#));
+        assert!(matches!(merge(&joined, &found), Merged::Duplicate));
     }
 
     #[test]
