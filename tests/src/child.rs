@@ -61,6 +61,16 @@ impl GatewayProcess {
         Client::new(format!("http://{}", self.api), Some(token(ALL_SCOPES, &["*"])))
     }
 
+    /// Memory that is its own now, in KiB.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Asks it to stop, as Kubernetes does, and waits. Answers whether it ended well.
     ///
     /// # Panics

@@ -185,6 +185,8 @@ impl World {
             push_token = "{ICSOC_PUSH_TOKEN}"
             push_secrets = ["{PUSH_SECRET}"]
             max_rps = 1000
+            # What a test counts at the vendor is its own; tests of the sync switch it on.
+            sync = {{ enabled = false }}
             "#
         )
     }

@@ -13,6 +13,8 @@ use std::{
 use ipnet::IpNet;
 use outdial_core::{AccountId, Error, ErrorClass, SecretString, Timestamp, Vendor};
 
+use crate::account_sync::{AccountSync, SyncConfig};
+
 /// How much of a vendor one account may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UpstreamLimits {
@@ -43,6 +45,8 @@ pub struct Account {
     pub limits: UpstreamLimits,
     /// Who may push for it.
     pub push: PushAccess,
+    /// The search for its records on the timer, unless its vendor has none or it is switched off.
+    pub sync: Option<AccountSync>,
     /// Milliseconds since the epoch of the last push that is known of; 0 if none is.
     last_push: AtomicI64,
 }
@@ -50,7 +54,20 @@ pub struct Account {
 impl Account {
     /// An account of which no push is known yet.
     pub fn new(id: AccountId, vendor: Arc<dyn Vendor>, limits: UpstreamLimits, push: PushAccess) -> Self {
-        Self { id, vendor, limits, push, last_push: AtomicI64::new(0) }
+        Self { id, vendor, limits, push, sync: None, last_push: AtomicI64::new(0) }
+    }
+
+    /// The same with a search on the timer.
+    #[must_use]
+    pub fn with_sync(self, config: Option<SyncConfig>) -> Self {
+        Self { sync: config.map(AccountSync::new), ..self }
+    }
+
+    /// Notes that pushes may be lost now, for the sync to make up for.
+    pub fn note_trouble(&self, now: Timestamp) {
+        if let Some(sync) = &self.sync {
+            sync.note_trouble(now);
+        }
     }
 
     /// Notes that a push was taken.

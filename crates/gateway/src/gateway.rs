@@ -7,6 +7,7 @@ use outdial_store::{Store, StoreError, StoreErrorKind};
 
 use crate::{
     account_watch::{self, AccountWatch},
+    accounts::Accounts,
     auth::{REFRESH_INTERVAL, Verifier},
     config::Config,
     delivery::{self, Supervisor, sender::Sender},
@@ -19,6 +20,7 @@ use crate::{
     query::{Cursors, RecordQueries},
     rosters::{Idempotency, RosterUploads},
     subscriptions::SubscriptionService,
+    sync::Syncs,
     tasks::Tasks,
     telemetry::Metrics,
     upstream::{Tokens, Upstream, UpstreamParts, Wire},
@@ -100,7 +102,7 @@ impl Gateway {
         }
         let metrics = Arc::new(Metrics::new()?);
         for account in config.accounts.iter() {
-            metrics.begin_account(account.id.as_str(), account.vendor.descriptor().vendor.as_str());
+            metrics.begin_account(account);
         }
         let store = outdial_store::open(config.store.settings(Arc::clone(&clock))).await?;
         let tasks = Tasks::new(tokio::runtime::Handle::current());
@@ -181,12 +183,13 @@ struct Parts {
 /// Work that goes on by itself.
 struct Background {
     supervisor: Arc<Supervisor>,
+    syncs: Arc<Syncs>,
     health: Arc<Health>,
     verifier: Arc<Verifier>,
     uploads: Arc<RosterUploads>,
     housekeeping: Arc<Housekeeping>,
     watch: Arc<AccountWatch>,
-    accounts: Vec<AccountId>,
+    accounts: Accounts,
 }
 
 impl Parts {
@@ -258,6 +261,7 @@ impl Parts {
         };
         let background = Background {
             supervisor: Arc::new(self.supervisor(owner.clone())),
+            syncs: Arc::new(self.syncs(Arc::clone(&upstream), config.store.retention, owner.clone())),
             health: Arc::clone(&health),
             verifier: Arc::clone(&verifier),
             uploads: Arc::clone(&uploads),
@@ -269,7 +273,7 @@ impl Parts {
                 owner,
             )),
             watch: Arc::new(AccountWatch::new(accounts.clone(), Arc::clone(store), Arc::clone(&upstream))),
-            accounts: accounts.iter().map(|account| account.id.clone()).collect(),
+            accounts: accounts.clone(),
         };
         let services = Services {
             admission: Arc::new(Admission::new(accounts.clone(), &config.push)),
@@ -286,6 +290,7 @@ impl Parts {
             push: Arc::new(PushService { config: config.push, clock: Arc::clone(clock) }),
             admin: Arc::new(admin),
             metrics: Arc::clone(metrics),
+            clock: Arc::clone(clock),
         };
         (services, health, background)
     }
@@ -316,11 +321,25 @@ impl Parts {
         };
         Supervisor::new(context, owner)
     }
+
+    fn syncs(&self, upstream: Arc<Upstream>, retention: Duration, owner: String) -> Syncs {
+        Syncs::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.metrics),
+            self.tasks.clone(),
+            upstream,
+            owner,
+            retention,
+        )
+    }
 }
 
 impl Background {
     fn begin(self, tasks: &Tasks) {
-        let Self { supervisor, health, verifier, uploads, housekeeping, watch, accounts } = self;
+        let Self { supervisor, syncs, health, verifier, uploads, housekeeping, watch, accounts } = self;
+        syncs.begin(&accounts);
+        let accounts: Vec<AccountId> = accounts.iter().map(|account| account.id.clone()).collect();
         tasks.repeat(delivery::INTERVAL, move || {
             let supervisor = Arc::clone(&supervisor);
             async move { supervisor.look().await }

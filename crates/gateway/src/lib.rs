@@ -1,8 +1,9 @@
 //! The gateway: one REST API over the vendors' adapters, and the port that takes their pushes.
 //!
-//! Arrows inside point downwards: `http → {rosters, query, events, push, subscriptions} → delivery → {upstream, egress, store
+//! Arrows inside point downwards: `http → {rosters, query, events, push, sync, subscriptions} → delivery → {upstream, egress, store
 //! roles} → core`. actix types live in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
 
+mod account_sync;
 mod account_watch;
 mod accounts;
 mod api_error;
@@ -16,12 +17,14 @@ mod gateway;
 mod health;
 mod housekeeping;
 pub mod http;
+mod marks;
 mod params;
 mod push;
 mod query;
 mod retry_after;
 pub mod rosters;
 mod subscriptions;
+mod sync;
 mod tasks;
 pub mod telemetry;
 mod upstream;

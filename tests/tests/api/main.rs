@@ -8,6 +8,7 @@
 )]
 
 mod bodies;
+mod coverage;
 mod durability;
 mod event_types;
 mod events;
@@ -29,6 +30,8 @@ mod subscription_changes;
 mod subscription_deliveries;
 mod subscription_trials;
 mod subscriptions;
+mod syncing;
+mod syncing_faults;
 mod tokens;
 mod uploads;
 mod upstream_limits;

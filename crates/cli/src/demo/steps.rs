@@ -199,6 +199,10 @@ impl<'a> Steps<'a> {
         }
         println!("{records} records on {pages} pages; the marks of the vendor stay behind our cursor");
         self.repeat(&format!("'{{url}}{first}'"));
+        println!(
+            "the gateway walks it by itself every five minutes, and says which hours are proved to be whole:"
+        );
+        self.repeat("{url}/v1/accounts/ic-demo/coverage");
         Ok(())
     }
 

@@ -7,12 +7,17 @@ use outdial_core::{AccountId, ExposeSecret, SettingsSource};
 
 use super::section::Section;
 use crate::{
+    account_sync::SyncConfig,
     accounts::{Account, Accounts, PushAccess, UpstreamLimits},
     vendors,
 };
 
 /// Shorter path secrets than this could be found by trying.
 const PUSH_TOKEN_BYTES: usize = 16;
+
+/// What an account with a search has that says nothing of it.
+const SYNC_DEFAULT: SyncConfig =
+    SyncConfig { interval: Duration::from_secs(5 * 60), lookback: Duration::from_secs(15 * 60) };
 
 /// Most accounts of one gateway.
 const ACCOUNT_LIMIT: usize = 1_000;
@@ -55,11 +60,21 @@ fn read_one(section: &mut Section<'_>) -> Option<Account> {
     }
     let limits = read_limits(section);
     let push = read_push(section);
-    section.reserved("sync");
+    let sync = section.optional_section("sync").map(read_sync);
     // With an id that is none, the adapter's keys are checked all the same, under a stand-in.
     let known_id = id.clone().or_else(|| "unnamed".parse().ok())?;
-    let vendor = vendors::build(&name?, known_id, section);
-    Some(Account::new(id?, vendor?, limits?, push?))
+    let vendor = vendors::build(&name?, known_id, section)?;
+    let sync = match sync {
+        _ if !vendor.descriptor().capabilities.record_search => {
+            if sync.is_some() {
+                section.refuse("sync", "has no place here: this vendor has no search for call records");
+            }
+            None
+        }
+        None => Some(SYNC_DEFAULT),
+        Some(sync) => sync,
+    };
+    Some(Account::new(id?, vendor, limits?, push?).with_sync(sync))
 }
 
 fn read_id(section: &mut Section<'_>) -> Option<AccountId> {
@@ -82,6 +97,16 @@ fn read_limits(section: &mut Section<'_>) -> Option<UpstreamLimits> {
     let range = Duration::from_millis(100)..=Duration::from_secs(600);
     let timeout = section.duration("timeout", range).or((!given[2]).then_some(Duration::from_secs(30)));
     Some(UpstreamLimits { max_rps: max_rps?, max_concurrency: max_concurrency?, timeout: timeout? })
+}
+
+/// `None` where it is switched off, or a mistake was reported.
+fn read_sync(mut section: Section<'_>) -> Option<SyncConfig> {
+    let enabled = section.switch("enabled").unwrap_or(true);
+    let seconds = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
+    let interval = section.duration("interval", seconds(1, 86_400)).unwrap_or(SYNC_DEFAULT.interval);
+    let lookback = section.duration("lookback", seconds(1, 86_400)).unwrap_or(SYNC_DEFAULT.lookback);
+    section.finish();
+    enabled.then_some(SyncConfig { interval, lookback })
 }
 
 fn read_push(section: &mut Section<'_>) -> Option<PushAccess> {

@@ -228,10 +228,10 @@ impl Config {
             reading.report.reject(&place, problem);
         }
         let read = Self::read(Section::new("", settings, &reading));
-        let mut notes = reading.report.finish()?;
+        reading.report.finish()?;
         let incomplete = || Mistake { place: "configuration".into(), problem: "lacks a value".into() };
         let config = read.ok_or_else(|| ConfigError(vec![incomplete()]))?;
-        notes.extend(Egress::new(&config.egress).loopback_notice());
+        let notes = Egress::new(&config.egress).loopback_notice().into_iter().collect();
         Ok(Self { notes, ..config })
     }
 

@@ -32,7 +32,6 @@ impl std::error::Error for ConfigError {}
 #[derive(Debug, Default)]
 pub(super) struct Report {
     mistakes: RefCell<Vec<Mistake>>,
-    notes: RefCell<Vec<String>>,
     origins: BTreeMap<String, String>,
 }
 
@@ -51,14 +50,9 @@ impl Report {
         self.mistakes.borrow_mut().push(Mistake { place, problem: problem.into() });
     }
 
-    /// Adds what is no mistake, but should be known at the start.
-    pub(super) fn note(&self, note: impl Into<String>) {
-        self.notes.borrow_mut().push(note.into());
-    }
-
-    /// The notes, if there was no mistake.
-    pub(super) fn finish(self) -> Result<Vec<String>, ConfigError> {
+    /// Ends the reading.
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
         let mistakes = self.mistakes.into_inner();
-        if mistakes.is_empty() { Ok(self.notes.into_inner()) } else { Err(ConfigError(mistakes)) }
+        if mistakes.is_empty() { Ok(()) } else { Err(ConfigError(mistakes)) }
     }
 }

@@ -67,6 +67,21 @@ impl<'a> Section<'a> {
         Section::new(self.place(key), table, self.reading)
     }
 
+    /// The table at a key, if there is one.
+    pub(super) fn optional_section(&mut self, key: &str) -> Option<Section<'a>> {
+        let table = self.parsed(key, "a table", |value| value.as_table().cloned())?;
+        Some(Section::new(self.place(key), table, self.reading))
+    }
+
+    /// A switch.
+    pub(super) fn switch(&mut self, key: &str) -> Option<bool> {
+        self.parsed(key, "true or false", |value| match value {
+            Value::Boolean(switch) => Some(*switch),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        })
+    }
+
     /// The list of tables at a key, empty if absent.
     pub(super) fn sections(&mut self, key: &str) -> Vec<Section<'a>> {
         let is_tables =
@@ -135,14 +150,6 @@ impl<'a> Section<'a> {
         let mut texts: Vec<String> = read.unwrap_or_default();
         texts.retain(|text| !text.is_empty());
         texts
-    }
-
-    /// A key that a later version will read: taken, noted, without effect.
-    pub(super) fn reserved(&mut self, key: &str) {
-        if self.take(key).is_some() {
-            let place = self.place(key);
-            self.reading.report.note(format!("{place} is known, but has no effect in this version"));
-        }
     }
 
     /// Whether a key is there, read or not.

@@ -12,6 +12,7 @@ use super::{
     problem::Failure,
 };
 use crate::{
+    account_sync::{AccountSync, SyncState},
     accounts::{Account, Accounts},
     auth::Scope,
     query::covered_account,
@@ -27,7 +28,14 @@ struct AccountView<'a> {
     circuit: &'static str,
     last_push_at: Option<Timestamp>,
     last_sync_at: Option<Timestamp>,
+    sync: Option<SyncView>,
     token: TokenState,
+}
+
+#[derive(Serialize)]
+struct SyncView {
+    state: SyncState,
+    through: Option<Timestamp>,
 }
 
 async fn view<'a>(account: &'a Arc<Account>, upstream: &Upstream) -> Result<AccountView<'a>, Failure> {
@@ -39,6 +47,7 @@ async fn view<'a>(account: &'a Arc<Account>, upstream: &Upstream) -> Result<Acco
         _ if circuit != "closed" || upstream.is_failing(&account.id) => "unavailable",
         _ => "ok",
     };
+    let sync = account.sync.as_ref().map(AccountSync::seen);
     Ok(AccountView {
         id: &account.id,
         vendor: &descriptor.vendor,
@@ -46,7 +55,8 @@ async fn view<'a>(account: &'a Arc<Account>, upstream: &Upstream) -> Result<Acco
         state,
         circuit,
         last_push_at: account.last_push_at(),
-        last_sync_at: None,
+        last_sync_at: sync.and_then(|seen| seen.completed_at),
+        sync: sync.map(|seen| SyncView { state: seen.state, through: seen.through }),
         token,
     })
 }

@@ -64,6 +64,9 @@ async fn metrics(service: web::Data<AdminService>, metrics: web::Data<Metrics>) 
             let age = i32::try_from((now.millis() - last.millis()).max(0) / 1_000).unwrap_or(i32::MAX);
             metrics.last_push_age.with_label_values(&labels).set(f64::from(age));
         }
+        if let Some(through) = account.sync.as_ref().and_then(|sync| sync.seen().through) {
+            metrics.show_sync_lag(account, now, through);
+        }
     }
     match metrics.to_text() {
         Ok(text) => HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text),

@@ -6,6 +6,7 @@ mod admin;
 mod around;
 mod body;
 mod caller;
+mod coverage;
 mod deliveries;
 mod docs;
 mod event_types;

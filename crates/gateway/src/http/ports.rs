@@ -13,6 +13,7 @@ use actix_web::{
     middleware::from_fn,
     web,
 };
+use outdial_core::Clock;
 use outdial_store::Store;
 
 use super::{AdminService, PushService, UploadService, admin, around::around_api, push, routes};
@@ -57,6 +58,7 @@ pub struct Services {
     pub push: Arc<PushService>,
     pub admin: Arc<AdminService>,
     pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The ports of a running gateway.
@@ -156,6 +158,7 @@ fn serve_api(listener: TcpListener, http: &HttpConfig, services: Services) -> io
             .app_data(web::Data::from(Arc::clone(&services.subscriptions)))
             .app_data(web::Data::from(Arc::clone(&services.receiver)))
             .app_data(web::Data::from(Arc::clone(&services.metrics)))
+            .app_data(web::Data::from(Arc::clone(&services.clock)))
             .configure(routes::configure)
             .default_service(web::to(routes::not_found))
             .wrap(from_fn(around_api))

@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, Route, web};
 
 use super::{
-    accounts, deliveries, docs, event_types, events, problem::Failure, quarantine, records, rosters,
-    subscriptions,
+    accounts, coverage, deliveries, docs, event_types, events, problem::Failure, quarantine, records,
+    rosters, subscriptions,
 };
 
 /// One route.
@@ -37,6 +37,7 @@ const SERVED: &[Served] = &[
     get("/v1/accounts/{account}", || web::get().to(accounts::get)),
     post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(rosters::upload)),
     get("/v1/accounts/{account}/campaigns/{campaign_id}/summary", || web::get().to(records::summary)),
+    get("/v1/accounts/{account}/coverage", || web::get().to(coverage::get)),
     get("/v1/rosters", || web::get().to(rosters::list)),
     get("/v1/rosters/{id}", || web::get().to(rosters::get)),
     get("/v1/call-records", || web::get().to(records::list)),

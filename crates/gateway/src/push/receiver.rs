@@ -92,6 +92,9 @@ impl PushReceiver {
         self.metrics.push_bodies.with_label_values(&[labels[0], labels[1], result]).inc();
         if !matches!(outcome, PushOutcome::Taken { .. }) {
             tracing::warn!(account = labels[0], result, "push.refused");
+            if is_ours(outcome) {
+                account.note_trouble(self.clock.now());
+            }
         }
         account.vendor.reply(outcome)
     }
@@ -180,6 +183,10 @@ impl PushReceiver {
             let appended = self.append(batch).await?;
             let duplicate = appended.iter().filter(|one| matches!(one, Appended::Duplicate)).count();
             let stored = appended.len() - duplicate;
+            if appended.iter().any(|one| matches!(one, Appended::Spooled)) {
+                // A spool can be lost with its volume.
+                account.note_trouble(now);
+            }
             taken.spooled |= appended.iter().any(|one| matches!(one, Appended::Spooled));
             taken.stored += stored;
             taken.duplicate += duplicate;
@@ -284,6 +291,24 @@ impl PushReceiver {
 
 fn size(batch: &Batch) -> usize {
     batch.records.len() + batch.events.len() + batch.quarantined.len()
+}
+
+/// Whether a push was refused for a reason that a search can make up for: the next one may never come.
+const fn is_ours(outcome: &PushOutcome) -> bool {
+    match outcome {
+        PushOutcome::StoreAway
+        | PushOutcome::StoreAwaySpoolVolatile
+        | PushOutcome::Shed
+        | PushOutcome::Deadline
+        | PushOutcome::TooSlow
+        | PushOutcome::Internal => true,
+        PushOutcome::Taken { .. }
+        | PushOutcome::NotAuthentic
+        | PushOutcome::Malformed
+        | PushOutcome::Truncated
+        | PushOutcome::TooLarge
+        | PushOutcome::Compressed => false,
+    }
 }
 
 const fn result_label(outcome: &PushOutcome) -> &'static str {

@@ -2,26 +2,21 @@
 
 use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use outdial_core::{AccountId, CallRecord, Clock, SearchRequest};
 use outdial_store::{PageKey, Store};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{RecordsRequest, Source};
 use crate::{
     accounts::Account,
     api_error::ApiError,
+    marks::SeenMarks,
     telemetry::Metrics,
     upstream::{Priority, Trace, Upstream},
 };
 
 /// Most pages that one request asks a vendor, or the store, for while they turn out empty.
 const EMPTY_PAGES: usize = 8;
-/// Marks that are remembered of one account's walk; a vendor that repeats one of them ends it.
-const MARKS_KEPT: usize = 20_000;
-/// Bytes of a mark's digest.
-const MARK_BYTES: usize = 8;
 
 /// Reads call records.
 pub struct RecordQueries {
@@ -40,8 +35,8 @@ pub struct Walk {
     mark: Option<String>,
     /// Records of that page which were given out already.
     skip: usize,
-    /// Digests of the marks seen, eight bytes each, as base64.
-    seen: String,
+    /// The marks seen: a vendor that repeats one of them ends the walk.
+    seen: SeenMarks,
     /// Where the next page of the store begins.
     after: Option<PageKey>,
     /// Whether everything was given out.
@@ -198,7 +193,7 @@ impl RecordQueries {
         }
         walk.skip = 0;
         let Some(mark) = found.next_mark else { return Ok(true) };
-        if !walk.note_mark(&mark) {
+        if !walk.seen.note(&mark) {
             tracing::warn!(account = %account.id, "search.repeated_mark");
             page.warnings.push(PageWarning {
                 account: account.id.clone(),
@@ -235,24 +230,6 @@ impl RecordQueries {
         self.vendor_page(account, request, &mut walk, &mut page, trace).await?;
         let found = page.records.into_iter().find(|record| record.call_id == call_id);
         found.map(|record| shown(request, record)).ok_or_else(ApiError::not_found)
-    }
-}
-
-impl Walk {
-    /// Remembers a mark. Answers whether it is new.
-    fn note_mark(&mut self, mark: &str) -> bool {
-        let digest = Sha256::digest(mark.as_bytes());
-        let digest = &digest[..MARK_BYTES];
-        let mut seen = STANDARD_NO_PAD.decode(&self.seen).unwrap_or_default();
-        if seen.chunks_exact(MARK_BYTES).any(|known| known == digest) {
-            return false;
-        }
-        if seen.len() >= MARKS_KEPT * MARK_BYTES {
-            seen.drain(..MARK_BYTES);
-        }
-        seen.extend_from_slice(digest);
-        self.seen = STANDARD_NO_PAD.encode(seen);
-        true
     }
 }
 

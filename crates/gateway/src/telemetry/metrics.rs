@@ -6,11 +6,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use outdial_core::{DecodedRecord, Error};
+use outdial_core::{DecodedRecord, Error, Timestamp};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use crate::accounts::Account;
 
 /// Most names of unknown fields that become labels of their own; the rest are counted as `other`.
 const UNKNOWN_FIELD_LIMIT: usize = 200;
@@ -20,6 +22,9 @@ const UNKNOWN_FIELD_LENGTH: usize = 64;
 /// The ends of records of pushes, and of fetches of tokens, as labels.
 const RECORD_RESULTS: [&str; 4] = ["stored", "duplicate", "quarantined", "refused"];
 const FETCH_OUTCOMES: [&str; 3] = ["ok", "refused", "failed"];
+
+/// What was new in records of a sync.
+const SYNC_RESULTS: [&str; 4] = ["new", "updated", "duplicate", "unreadable"];
 
 /// Seconds, from a store's answer to a slow vendor's.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -62,6 +67,9 @@ pub struct Metrics {
     pub deliveries_dead: IntCounter,
     pub deliveries_missed: IntCounter,
     pub shed: IntCounterVec,
+    sync_lag: GaugeVec,
+    sync_records: IntCounterVec,
+    sync_runs: IntCounterVec,
     pub panics: IntGauge,
     unknown_vendor_field: IntCounterVec,
 }
@@ -152,6 +160,9 @@ impl Metrics {
             deliveries_dead: to.add(IntCounter::new("outdial_deliveries_exhausted_total", "Events whose delivery was given up after all attempts."))?,
             deliveries_missed: to.add(IntCounter::new("outdial_delivery_gaps_total", "Times that events were trimmed from the log before a subscription had them."))?,
             shed: to.counter("outdial_shed_total", "Requests refused because there was too much at once.", &["port", "reason"])?,
+            sync_lag: to.add(GaugeVec::new(Opts::new("outdial_sync_lag_seconds", "Time since the end of the last window of calls that was searched through."), &["account", "vendor"]))?,
+            sync_records: to.counter("outdial_sync_records_total", "Records that the search on the timer found, by what was new in them.", &["account", "vendor", "result"])?,
+            sync_runs: to.counter("outdial_sync_runs_total", "Runs of the search on the timer, by how they ended.", &["account", "vendor", "result"])?,
             panics: to.gauge("outdial_handler_panics", "Handlers that panicked; each is a fault of ours.")?,
             unknown_vendor_field: to.counter("outdial_unknown_vendor_field_total", "Fields that no document of the vendor has.", &["vendor", "field"])?,
             registry: to.registry,
@@ -159,14 +170,40 @@ impl Metrics {
     }
 
     /// Shows the counters of an account that alerts look at, at 0: an increase from nothing at all is none.
-    pub fn begin_account(&self, account: &str, vendor: &str) {
+    pub fn begin_account(&self, account: &Account) {
+        let (id, vendor) = (account.id.as_str(), account.vendor.descriptor().vendor.as_str());
+        if account.sync.is_some() {
+            for result in SYNC_RESULTS {
+                self.sync_records.with_label_values(&[id, vendor, result]);
+            }
+            self.sync_runs.with_label_values(&[id, vendor, "failed"]);
+        }
         for result in RECORD_RESULTS {
-            self.push_records.with_label_values(&[account, vendor, result]);
+            self.push_records.with_label_values(&[id, vendor, result]);
         }
-        self.push_bodies.with_label_values(&[account, vendor, "not_authentic"]);
+        self.push_bodies.with_label_values(&[id, vendor, "not_authentic"]);
         for outcome in FETCH_OUTCOMES {
-            self.token_fetches.with_label_values(&[account, vendor, outcome]);
+            self.token_fetches.with_label_values(&[id, vendor, outcome]);
         }
+    }
+
+    /// Counts records that a sync found.
+    pub fn count_sync_records(&self, account: &Account, result: &str, count: u64) {
+        let labels = [account.id.as_str(), account.vendor.descriptor().vendor.as_str(), result];
+        self.sync_records.with_label_values(&labels).inc_by(count);
+    }
+
+    /// Counts a run of a sync.
+    pub fn count_sync_run(&self, account: &Account, result: &str) {
+        let labels = [account.id.as_str(), account.vendor.descriptor().vendor.as_str(), result];
+        self.sync_runs.with_label_values(&labels).inc();
+    }
+
+    /// Shows how far a sync is behind.
+    pub fn show_sync_lag(&self, account: &Account, now: Timestamp, through: Timestamp) {
+        let labels = [account.id.as_str(), account.vendor.descriptor().vendor.as_str()];
+        let seconds = i32::try_from((now.millis() - through.millis()).max(0) / 1_000).unwrap_or(i32::MAX);
+        self.sync_lag.with_label_values(&labels).set(f64::from(seconds));
     }
 
     /// Counts what was odd about a record: fields that no document has, values and codes that could not be used.

@@ -145,10 +145,44 @@ fn the_environment_goes_over_the_file() {
 }
 
 #[test]
-fn what_a_later_version_reads_is_noted() {
-    let toml = format!("{GOOD}sync = {{ enabled = true }}\n");
-    let config = Config::parse(&toml, &FixedEnvironment::default()).unwrap();
-    assert_eq!(config.notes, ["accounts[0].sync is known, but has no effect in this version"]);
+fn records_are_searched_for_where_the_vendor_has_a_search_unless_it_is_switched_off() {
+    let icsoc = GOOD.replace("wellcloud", "icsoc") + "push_secrets = [\"0123456789abcdef\"]\n";
+    let sync = |lines: &str, variables: &[(&str, &str)]| {
+        let config = Config::parse(&format!("{icsoc}{lines}"), &environment(variables)).unwrap();
+        let account = std::sync::Arc::clone(config.accounts.get("wc-1").unwrap());
+        account.sync.as_ref().map(|sync| (sync.config.interval.as_secs(), sync.config.lookback.as_secs()))
+    };
+    assert_eq!(sync("", &[]), Some((300, 900)));
+    assert_eq!(sync("sync = { interval = \"1s\" }", &[]), Some((1, 900)));
+    assert_eq!(sync("sync = { lookback = \"1h\" }", &[]), Some((300, 3_600)));
+    assert_eq!(sync("sync = { enabled = false }", &[]), None);
+    assert_eq!(sync("", &[("OUTDIAL__ACCOUNTS__0__SYNC__ENABLED", "false")]), None);
+    let none = Config::parse(GOOD, &FixedEnvironment::default()).unwrap();
+    assert!(none.accounts.get("wc-1").unwrap().sync.is_none());
+
+    for (toml, line, told) in [
+        (GOOD, "sync = { enabled = true }", "accounts[0].sync has no place here: this vendor has no search"),
+        (&icsoc, "sync = { enabled = 1 }", "accounts[0].sync.enabled is not true or false"),
+        (
+            &icsoc,
+            "sync = { interval = \"0s\" }",
+            "accounts[0].sync.interval is not a duration from 1s to 86400s",
+        ),
+        (
+            &icsoc,
+            "sync = { lookback = \"2d\" }",
+            "accounts[0].sync.lookback is not a duration from 1s to 86400s",
+        ),
+        (
+            &icsoc,
+            "sync = { intervall = \"5m\" }",
+            "accounts[0].sync.intervall is not a known key; did you mean",
+        ),
+        (&icsoc, "sync = true", "accounts[0].sync is not a table"),
+    ] {
+        let lines = mistakes(&format!("{toml}{line}\n"), &[]);
+        assert!(lines.len() == 1 && lines[0].starts_with(told), "{told}\nis not {lines:#?}");
+    }
 }
 
 #[test]
