@@ -84,8 +84,15 @@ impl TestGateway {
     /// # Panics
     /// When it does not start.
     pub async fn start_later(world: Arc<World>, later: Duration) -> Self {
+        Self::start_by(world, Arc::new(AheadClock(i64::try_from(later.as_millis()).unwrap()))).await
+    }
+
+    /// Starts one in a world that is there, by a clock of the test's.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_by(world: Arc<World>, clock: Arc<dyn Clock>) -> Self {
         logs::keep();
-        let clock: Arc<dyn Clock> = Arc::new(AheadClock(i64::try_from(later.as_millis()).unwrap()));
         // The threads of a gateway that was stopped before in this process may hold its store a moment longer.
         let gateway = eventually("the gateway starts", async || {
             match Gateway::start_with_clock(world.config(), Arc::clone(&clock)).await {

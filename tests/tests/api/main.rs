@@ -34,5 +34,7 @@ mod syncing;
 mod syncing_faults;
 mod tokens;
 mod uploads;
+mod upstream_bad_days;
 mod upstream_limits;
+mod upstream_tokens;
 mod webhooks;

@@ -114,9 +114,11 @@ impl Caller {
         let access = self.access(&account.id)?;
         let deadline = Instant::now() + account.limits.timeout;
         access.gate.ensure_open(deadline)?;
-        // Before the turn: who waits for a token takes no slot, and a call leaves when its turn has come.
-        let token = self.token_before(deadline, account, None).await?;
+        // Who waits for a token takes no slot, and a call leaves when its turn has come; what it leaves with is the token of
+        // that moment, not one that was refused while it waited.
+        self.token_before(deadline, account, None).await?;
         let turn = access.gate.turn(call.priority, deadline).await?;
+        let token = self.token_before(deadline, account, None).await?;
         let begun = Instant::now();
         access.retries.note_first(begun);
         match self.attempt(&call, access, token, deadline).await {
@@ -264,7 +266,8 @@ fn is_vendors_fault(error: &WireError, account: &Account, had: Duration) -> bool
     match error {
         WireError::NotSent(Unsent::Other | Unsent::Blocked, _) => false,
         WireError::NotSent(Unsent::Dns | Unsent::Refused | Unsent::Tls | Unsent::Timeout, _)
-        | WireError::Broken(_) => true,
+        | WireError::Broken(_)
+        | WireError::Interim(_) => true,
         WireError::Timeout => had >= account.limits.timeout / 2,
     }
 }
@@ -278,6 +281,14 @@ fn explain(account: &Account, operation: Operation, error: WireError) -> Error {
             Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
         }
         (WireError::Timeout, Operation::Roster) => unknown_outcome(account),
+        (WireError::Interim(status), Operation::Roster) => {
+            unknown_outcome(account).with_detail(format!("status {status}"))
+        }
+        (WireError::Interim(status), Operation::Search) => {
+            let message = format!("{vendor} answered with an interim status.");
+            Error::new(ErrorClass::Protocol, "upstream-protocol", message)
+                .with_detail(format!("status {status}"))
+        }
         (WireError::Broken(detail), Operation::Roster) => unknown_outcome(account).with_detail(detail),
         (WireError::Timeout, Operation::Search) => {
             Error::new(ErrorClass::Timeout, "upstream-timeout", format!("{vendor} did not answer in time."))

@@ -60,6 +60,11 @@ impl Pools {
         client
     }
 
+    /// Lets no exchange use the connections of a pool again.
+    pub(super) fn forget(&self, pool: &str) {
+        self.pools.borrow_mut().retain(|(name, _), _| name != pool);
+    }
+
     /// Closes what was not used for long, by the time that it is.
     pub(super) fn drop_idle(&self, now: Instant) {
         self.pools.borrow_mut().retain(|_, pool| now.saturating_duration_since(pool.used) < IDLE_LIMIT);

@@ -75,6 +75,8 @@ pub enum WireError {
     Timeout,
     /// The connection broke before an answer; bytes may have arrived.
     Broken(String),
+    /// An interim status (RFC 9110, 15.2) came, and awc takes it for the answer, which is then never read; the request arrived.
+    Interim(u16),
 }
 
 /// An answer: its head, and its body or why that is not whole.
@@ -194,6 +196,11 @@ async fn send(pools: &Pools, exchange: &Exchange, fresh: bool) -> Result<Answer,
     let body = request.body().clone();
     let sent = if body.len() <= SLICE { sending.send_body(body) } else { sending.send_body(in_slices(body)) };
     let response = sent.await.map_err(classify)?;
+    if response.status().is_informational() {
+        // The answer is still to come on this connection, which is used again: the next exchange would take it for its own.
+        pools.forget(&exchange.pool);
+        return Err(WireError::Interim(response.status().as_u16()));
+    }
     Ok(read_answer(response, exchange.body_limit).await)
 }
 

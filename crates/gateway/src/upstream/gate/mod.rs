@@ -37,6 +37,8 @@ const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
 /// How long whoever meets the probe of an open circuit is told to wait.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
+/// How many periods a second has: short ones, so that a vendor sees no second's worth of calls at once.
+const PERIODS: f64 = 4.0;
 /// By how many thousandths a period is longer than it would have to be: calls that leave evenly do not arrive so.
 const SPREAD: u32 = 20;
 const STATES: [&str; 3] = ["closed", "open", "half_open"];
@@ -314,7 +316,8 @@ pub fn clamp_pause(asked: Option<Duration>) -> Duration {
 
 /// A limit per second, as so many calls in a period.
 fn turn_limits(limits: &UpstreamLimits) -> TurnLimits {
-    let calls = (1..=TurnLimits::CALLS_LIMIT).rev().find(|calls| f64::from(*calls) <= limits.max_rps);
+    let calls =
+        (1..=TurnLimits::CALLS_LIMIT).rev().find(|calls| f64::from(*calls) <= limits.max_rps / PERIODS);
     let calls = calls.unwrap_or(1);
     // Configured limits are above 0; one call in three hours is as good as none.
     let period = Duration::from_secs_f64(f64::from(calls) / limits.max_rps.max(0.000_1));

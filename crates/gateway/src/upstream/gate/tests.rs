@@ -81,14 +81,14 @@ async fn who_waits_gets_the_slot_that_becomes_free() {
 
 #[tokio::test]
 async fn the_rate_holds_calls_back() {
-    let scene = scene(2.0, 10).await;
+    let scene = scene(8.0, 10).await;
     drop((scene.interactive().await, scene.interactive().await));
     let begin = Instant::now();
-    let refused = scene.turn(Priority::Interactive, 50).await.unwrap_err();
+    let refused = scene.turn(Priority::Interactive, 30).await.unwrap_err();
     assert_eq!(refused.class, ErrorClass::RateLimited);
-    assert!(begin.elapsed() < Duration::from_millis(500), "there is no use in waiting");
+
     drop(scene.interactive().await);
-    assert!(begin.elapsed() > Duration::from_millis(800));
+    assert!(begin.elapsed() > Duration::from_millis(200));
 }
 
 #[tokio::test]
@@ -201,8 +201,8 @@ fn pauses_are_bounded() {
 fn a_limit_per_second_is_calls_of_a_period() {
     let of = |max_rps| turn_limits(&UpstreamLimits { max_rps, max_concurrency: 1, timeout: HOUR });
     let shown = |max_rps| (of(max_rps).calls, of(max_rps).period);
-    assert_eq!(shown(50.0), (50, Duration::from_millis(1_020)));
-    assert_eq!(shown(2.5), (2, Duration::from_millis(816)));
+    assert_eq!(shown(50.0), (12, Duration::from_micros(244_800)));
+    assert_eq!(shown(2.5), (1, Duration::from_millis(408)));
     assert_eq!(shown(0.1), (1, Duration::from_millis(10_200)));
     assert_eq!(shown(5_000.0), (1_000, Duration::from_millis(204)));
 }

@@ -4,14 +4,13 @@ mod ledger;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use outdial_core::{AccountId, Clock, Error, ErrorClass, ExposeSecret, SecretString, Timestamp, Token};
 use outdial_store::{Store, StoreError};
 use serde::Serialize;
-use tokio::sync::Mutex;
 
 use self::ledger::{Kept, Ledger, millis};
 use super::wire::{Exchange, Reuse, Wire, WireError};
@@ -19,8 +18,10 @@ use crate::{accounts::Account, api_error::store_failure, tasks::Tasks, telemetry
 
 /// A token is renewed this long before its end, or at nine tenths of a shorter life.
 const AHEAD: Duration = Duration::from_secs(300);
-/// How long a fetch may take, and so how long a lease on it lasts.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a renewal ahead of a token's end is tried in this replica, at most: it may fail, and the token is good still.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a fetch may take. A lease covers two of them: a refresh that is refused, and a fetch with the credentials.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(12);
 const LEASE: Duration = Duration::from_secs(30);
 /// How often one who waits for another replica's fetch looks for its result, and how often at most.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -47,8 +48,10 @@ pub struct TokenState {
 #[derive(Default)]
 struct Local {
     token: RwLock<Option<(Token, Timestamp)>>,
+    /// When a renewal was last begun.
+    renewal: Mutex<Option<Instant>>,
     /// Held while fetching, so that one process fetches once. Holds the times of fetches that the store did not count.
-    fetching: Mutex<Vec<Timestamp>>,
+    fetching: tokio::sync::Mutex<Vec<Timestamp>>,
 }
 
 /// Tokens of all accounts.
@@ -94,6 +97,10 @@ impl Tokens {
         if let Some(token) = self.in_memory(&account.id, rejected.as_ref()) {
             return Ok(token);
         }
+        if let Some(token) = self.ending(&account.id, rejected.as_ref()) {
+            self.renew_ahead(account);
+            return Ok(token);
+        }
         // Whoever waits may go away; a fetch that was begun is finished, and its token kept.
         let (tokens, account) = (Arc::clone(self), Arc::clone(account));
         let fetch = self.tasks.spawn(async move { tokens.obtain(&account, rejected.as_ref()).await });
@@ -109,6 +116,31 @@ impl Tokens {
         let (token, renew_at) = held.as_ref()?;
         let usable = self.clock.now() < *renew_at && !is_same(&token.access, rejected);
         usable.then(|| token.access.clone())
+    }
+
+    /// The token in memory that is due to be renewed, and good still.
+    fn ending(&self, account: &AccountId, rejected: Option<&SecretString>) -> Option<SecretString> {
+        let held = self.local.get(account)?.token.read().unwrap_or_else(PoisonError::into_inner);
+        let (token, _) = held.as_ref()?;
+        let usable = self.clock.now() < token.expires_at && !is_same(&token.access, rejected);
+        usable.then(|| token.access.clone())
+    }
+
+    /// Renews a token before it ends; nobody waits for that. A failure is tried again with a call that comes later.
+    fn renew_ahead(self: &Arc<Self>, account: &Arc<Account>) {
+        let Ok(local) = self.local(&account.id) else { return };
+        let mut renewal = local.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewal.is_some_and(|begun| begun.elapsed() < RENEWAL_INTERVAL) {
+            return;
+        }
+        *renewal = Some(Instant::now());
+        drop(renewal);
+        let (tokens, account) = (Arc::clone(self), Arc::clone(account));
+        self.tasks.spawn(async move {
+            if let Err(error) = tokens.obtain(&account, None).await {
+                tracing::warn!(account = %account.id, code = error.code, problem = %error, "token.not_renewed");
+            }
+        });
     }
 
     async fn obtain(
@@ -196,15 +228,8 @@ impl Tokens {
         uncounted: &mut Vec<Timestamp>,
     ) -> Result<SecretString, Error> {
         let now = self.clock.now();
-        let local = self.local(&account.id)?;
-        {
-            let held = local.token.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((token, _)) = held.as_ref()
-                && now < token.expires_at
-                && !is_same(&token.access, rejected)
-            {
-                return Ok(token.access.clone());
-            }
+        if let Some(token) = self.ending(&account.id, rejected) {
+            return Ok(token);
         }
         uncounted.retain(|at| now.millis() - at.millis() < millis(DAY));
         if uncounted.len() >= RESERVE {
@@ -252,6 +277,11 @@ impl Tokens {
                 "upstream-timeout",
                 "The vendor's token service did not answer in time.",
             ),
+            WireError::Interim(status) => {
+                let message = "The vendor's token service answered with an interim status.";
+                Error::new(ErrorClass::Protocol, "upstream-protocol", message)
+                    .with_detail(format!("status {status}"))
+            }
             WireError::NotSent(_, detail) | WireError::Broken(detail) => {
                 let message = "The vendor's token service cannot be reached.";
                 Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
