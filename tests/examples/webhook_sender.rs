@@ -31,8 +31,8 @@ fn event(number: u64) -> Result<(String, String), Box<dyn Error>> {
     let draft = EventDraft {
         id: format!("evt_{number:032x}"),
         event_type: ROSTER_ACCEPTED.to_owned(),
-        account: "wc-1".parse()?,
-        vendor: VendorId::new("wellcloud"),
+        account: Some("wc-1".parse()?),
+        vendor: Some(VendorId::new("wellcloud")),
         campaign_id: Some("秋季回访".to_owned()),
         subject: format!("ros_{number}"),
         time: SystemClock.now(),

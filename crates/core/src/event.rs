@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{AccountId, CallRecord, Timestamp, VendorId};
+use crate::{
+    AccountId, CallRecord, Timestamp, VendorId,
+    lifecycle::{DeliveriesExhausted, PushOverdue, SubscriptionDisabled},
+};
 
 /// The types of events.
 pub mod event_type {
@@ -20,9 +23,28 @@ pub mod event_type {
     /// Of a roster, or a part of it, nobody knows whether the vendor took it. Not a failure: sent again, it may call people
     /// twice.
     pub const ROSTER_UNKNOWN: &str = "io.outdial.roster.unknown";
+    /// The gateway has stopped a subscription. Not its owner: who stops one knows it.
+    pub const SUBSCRIPTION_DISABLED: &str = "io.outdial.subscription.disabled";
+    /// Deliveries were given up after all attempts, and wait for a person.
+    pub const DELIVERY_EXHAUSTED: &str = "io.outdial.delivery.exhausted";
+    /// An account has had no push for longer than is usual at this time.
+    pub const PUSH_OVERDUE: &str = "io.outdial.push.overdue";
     /// Every type, in the order of the catalogue.
-    pub const ALL: &[&str] =
-        &[RECORD_CREATED, RECORD_UPDATED, ROSTER_ACCEPTED, ROSTER_FAILED, ROSTER_UNKNOWN];
+    pub const ALL: &[&str] = &[
+        RECORD_CREATED,
+        RECORD_UPDATED,
+        ROSTER_ACCEPTED,
+        ROSTER_FAILED,
+        ROSTER_UNKNOWN,
+        SUBSCRIPTION_DISABLED,
+        DELIVERY_EXHAUSTED,
+        PUSH_OVERDUE,
+    ];
+
+    /// Whether events of a type are about the gateway's own work, not about calls and rosters.
+    pub fn is_lifecycle(event_type: &str) -> bool {
+        matches!(event_type, SUBSCRIPTION_DISABLED | DELIVERY_EXHAUSTED | PUSH_OVERDUE)
+    }
 }
 
 /// A place in the log. Positions grow and are never reused; they are microseconds since the epoch at the time of the
@@ -53,13 +75,15 @@ pub struct EventDraft {
     /// One of [`event_type`].
     #[serde(rename = "type")]
     pub event_type: String,
-    /// Whose event it is.
-    pub account: AccountId,
+    /// Whose event it is; `None` for one about a subscription.
+    #[serde(default)]
+    pub account: Option<AccountId>,
     /// The account's vendor.
-    pub vendor: VendorId,
+    #[serde(default)]
+    pub vendor: Option<VendorId>,
     /// The campaign, where there is one.
     pub campaign_id: Option<String>,
-    /// Call id or roster id.
+    /// Call id, roster id, subscription id or account id.
     pub subject: String,
     /// When the gateway learned of it.
     pub time: Timestamp,
@@ -77,6 +101,12 @@ pub enum EventData {
     CallRecord(Box<CallRecord>),
     /// Of `io.outdial.roster.*`.
     Roster(RosterEvent),
+    /// Of `io.outdial.subscription.disabled`.
+    SubscriptionDisabled(SubscriptionDisabled),
+    /// Of `io.outdial.delivery.exhausted`.
+    DeliveriesExhausted(DeliveriesExhausted),
+    /// Of `io.outdial.push.overdue`.
+    PushOverdue(PushOverdue),
 }
 
 /// What a roster event says.
@@ -103,22 +133,24 @@ pub struct Event {
     pub specversion: String,
     /// See [`EventDraft::id`].
     pub id: String,
-    /// `/accounts/{account}`.
+    /// `/accounts/{account}` or `/subscriptions/{subject}`.
     pub source: String,
     /// One of [`event_type`].
     #[serde(rename = "type")]
     pub event_type: String,
-    /// Call id or roster id.
+    /// See [`EventDraft::subject`].
     pub subject: String,
     /// When the gateway learned of it.
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: String,
-    /// Extension: whose event it is.
-    pub account: AccountId,
+    /// Extension: whose event it is. Left out, as all that is not there, of one about a subscription: CloudEvents has no null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
     /// Extension: the account's vendor.
-    pub vendor: VendorId,
-    /// Extension: the campaign. CloudEvents has no null, so it is left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<VendorId>,
+    /// Extension: the campaign, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaignid: Option<String>,
     /// Extension: when it happened, where known.
@@ -131,6 +163,13 @@ pub struct Event {
 }
 
 impl EventDraft {
+    fn source(&self) -> String {
+        match &self.account {
+            Some(account) => format!("/accounts/{account}"),
+            None => format!("/subscriptions/{}", self.subject),
+        }
+    }
+
     /// The event's JSON text up to and without the position. `{head}"{position}"}` is the whole of it.
     ///
     /// # Errors
@@ -139,7 +178,7 @@ impl EventDraft {
         let event = Event {
             specversion: "1.0".into(),
             id: self.id.clone(),
-            source: format!("/accounts/{}", self.account),
+            source: self.source(),
             event_type: self.event_type.clone(),
             subject: self.subject.clone(),
             time: self.time,
@@ -173,8 +212,8 @@ pub fn record_event(record: &CallRecord, learned_at: Timestamp) -> EventDraft {
     EventDraft {
         id: event_id(&[record.id.as_bytes(), &record.revision.to_be_bytes(), &content_digest(&data)]),
         event_type: event_type.to_owned(),
-        account: record.account.clone(),
-        vendor: record.vendor.clone(),
+        account: Some(record.account.clone()),
+        vendor: Some(record.vendor.clone()),
         campaign_id: record.campaign_id.clone(),
         subject: record.call_id.clone(),
         time: learned_at,
@@ -194,8 +233,8 @@ impl RosterEvent {
         EventDraft {
             id: event_id(&[self.roster_id.as_bytes(), self.status.as_bytes(), &self.accepted.to_be_bytes()]),
             event_type: event_type.to_owned(),
-            account,
-            vendor,
+            account: Some(account),
+            vendor: Some(vendor),
             campaign_id: Some(self.campaign_id.clone()),
             subject: self.roster_id.clone(),
             time: now,
@@ -209,7 +248,7 @@ fn content_digest(record: &CallRecord) -> Vec<u8> {
     serde_json::to_vec(record).map(|json| Sha256::digest(json).to_vec()).unwrap_or_default()
 }
 
-fn event_id(parts: &[&[u8]]) -> String {
+pub(crate) fn event_id(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -266,6 +305,15 @@ mod tests {
             let draft = event.into_draft(account, VendorId::new("wellcloud"), Timestamp::from_millis(7));
             assert_eq!(draft.event_type, event_type, "{status} {accepted}");
         }
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_events_of_subscriptions_is_still_read() {
+        let draft = record_event(&record(), Timestamp::from_millis(7));
+        let text = serde_json::to_string(&draft).unwrap();
+        assert!(text.contains(r#""account":"wc-1","vendor":"wellcloud""#), "as it always was: {text}");
+        let read: EventDraft = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.to_json(Position(1)).unwrap(), draft.to_json(Position(1)).unwrap());
     }
 
     #[test]

@@ -272,7 +272,7 @@ impl Parts {
                 config.store.retention,
                 owner,
             )),
-            watch: Arc::new(AccountWatch::new(accounts.clone(), Arc::clone(store), Arc::clone(&upstream))),
+            watch: self.watch(&accounts, &upstream),
             accounts: accounts.clone(),
         };
         let services = Services {
@@ -332,6 +332,11 @@ impl Parts {
             owner,
             retention,
         )
+    }
+
+    fn watch(&self, accounts: &Accounts, upstream: &Arc<Upstream>) -> Arc<AccountWatch> {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        Arc::new(AccountWatch::new(accounts.clone(), store, Arc::clone(upstream), clock))
     }
 }
 

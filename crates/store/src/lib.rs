@@ -15,12 +15,12 @@ pub use error::{StoreError, StoreErrorKind};
 pub use open::open;
 pub use roles::{
     Appended, Batch, CallRecords, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress,
-    DeliveryStatus, Durability, EntryRow, EventLog, HOUR_MILLIS, HOURS_LIMIT, HourCount, Kv, Lease, Leases,
-    LogBounds, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay,
-    ReplayProgress, RosterFilter, RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode,
-    StoreStatus, StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRoster, StoredSubscription,
-    SubscriptionFilter, SubscriptionStatus, Subscriptions, Summary, SummaryCount, TurnAnswer, TurnLimits,
-    TurnRequest, TurnShare, Turns,
+    DeliveryStatus, Disabling, Durability, EntryRow, EventLog, ExhaustedNotice, Exhaustion, HOUR_MILLIS,
+    HOURS_LIMIT, HourCount, Kv, Lease, Leases, LogBounds, PageKey, Quarantine, QuarantineDraft,
+    QuarantineFilter, QuarantinedItem, RecordPage, Replay, ReplayProgress, RosterFilter, RosterStatus,
+    Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode, StoreStatus, StoredDelivery, StoredEvent,
+    StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter, SubscriptionStatus,
+    Subscriptions, Summary, SummaryCount, TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns,
 };
 pub use settings::StoreSettings;
 pub use turns::LocalTurns;

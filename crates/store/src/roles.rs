@@ -1,6 +1,7 @@
 //! The roles a store plays. Each use case takes the ones it needs; every backend plays all of them.
 
 mod kv;
+mod lifecycle;
 mod log;
 mod quarantine;
 mod records;
@@ -10,6 +11,7 @@ mod turns;
 
 pub(crate) use kv::check_value;
 pub use kv::{Kv, Lease, Leases};
+pub use lifecycle::{Disabling, ExhaustedNotice, Exhaustion};
 pub(crate) use log::check_batch;
 pub use log::{Appended, Batch, Durability, EventLog, LogBounds, StoreMode, StoreStatus, StoredEvent};
 pub use quarantine::{Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem};

@@ -12,6 +12,7 @@ mod coverage;
 mod durability;
 mod event_types;
 mod events;
+mod lifecycle;
 mod pages;
 mod public_keys;
 mod push_refusals;

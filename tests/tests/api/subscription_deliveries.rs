@@ -78,7 +78,8 @@ async fn what_was_before_a_subscription_is_replayed_to_it(store: Backend) {
 async fn dead_deliveries_are_found_and_tried_again(store: Backend) {
     let gateway = start(store).await;
     let subscriber = Subscriber::start().await;
-    let asked = json!({ "id": "s", "url": subscriber.url(), "retry_schedule": ["1s"] });
+    let types = ["io.outdial.call-record.created"];
+    let asked = json!({ "id": "s", "url": subscriber.url(), "types": types, "retry_schedule": ["1s"] });
     create(&gateway.client(), &asked).await.expect(201);
     for index in [3, 5, 7] {
         subscriber.behave_with(&format!("call-{index:05}"), Behaviour::Answer(500, ""));

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use outdial_core::{Position, Timestamp};
-use outdial_store::{DeliveryCommit, DeliveryProgress, ReplayProgress, StoredDelivery};
+use outdial_store::{DeliveryCommit, DeliveryProgress, Exhaustion, ReplayProgress, StoredDelivery};
+
+use super::notice;
 
 /// Deliveries that may wait to be written; more, and nothing new is begun.
 const UNSAVED_LIMIT: usize = 5_000;
@@ -131,6 +133,34 @@ impl Ledger {
     /// Whether so much waits to be written that nothing new should begin.
     pub fn is_full(&self) -> bool {
         self.unsaved.len() >= UNSAVED_LIMIT
+    }
+
+    /// A delivery was given up.
+    pub fn note_exhausted(&mut self, delivery: &StoredDelivery, now: Timestamp) {
+        self.is_changed |= notice::gather(&mut self.progress.exhaustion, delivery, now);
+    }
+
+    /// What is to be told of deliveries that were given up.
+    pub fn exhaustion(&self) -> &Exhaustion {
+        &self.progress.exhaustion
+    }
+
+    /// Settles what is told next, if it is time, or time does not matter. It is told once it is written.
+    pub fn begin_telling(&mut self, now: Option<Timestamp>) {
+        let exhaustion = &mut self.progress.exhaustion;
+        let is_due = notice::due(exhaustion).is_some_and(|due| now.is_none_or(|now| due <= now));
+        if is_due {
+            exhaustion.telling = exhaustion.gathered.take();
+            self.is_changed = true;
+        }
+    }
+
+    /// It was told.
+    pub fn end_telling(&mut self, now: Timestamp) {
+        let exhaustion = &mut self.progress.exhaustion;
+        exhaustion.telling = None;
+        exhaustion.told_at = Some(now);
+        self.is_changed = true;
     }
 
     /// Deliveries that wait to be written.

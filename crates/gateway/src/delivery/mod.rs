@@ -4,6 +4,7 @@
 mod attempt;
 mod disable;
 mod ledger;
+mod notice;
 mod order;
 mod outbox;
 mod plan;
@@ -14,6 +15,7 @@ mod supervisor;
 pub mod target;
 mod worker;
 
+pub use disable::accounts_of;
 pub use supervisor::{INTERVAL, Supervisor};
 pub use worker::Context;
 

@@ -143,6 +143,7 @@ mod tests {
                 id: format!("evt_{n}"),
                 position: Position(n),
                 subject: subject.into(),
+                is_lifecycle: false,
             }],
             attempts: 1,
             last_attempts: Vec::new(),

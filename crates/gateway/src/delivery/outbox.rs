@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use outdial_core::{Position, Timestamp};
+use outdial_core::{Position, Timestamp, event_type};
 use outdial_store::{DeliveredEvent, DeliveryStatus, StoredDelivery, StoredSubscription};
 use sha2::{Digest, Sha256};
 
@@ -130,7 +130,8 @@ impl Outbox {
         let mut events = Vec::with_capacity(gathered.len());
         let mut texts = Vec::with_capacity(gathered.len());
         for Wanted { position, shown } in gathered {
-            events.push(DeliveredEvent { id: shown.id, position, subject: shown.subject });
+            let is_lifecycle = event_type::is_lifecycle(&shown.event_type);
+            events.push(DeliveredEvent { id: shown.id, position, subject: shown.subject, is_lifecycle });
             texts.push(shown.json);
         }
         let body = body_of(self.form, &texts);
@@ -218,6 +219,7 @@ mod tests {
             retry_schedule: Vec::new(),
             status: SubscriptionStatus::Active,
             disabled_reason: None,
+            untold: None,
             secrets: Vec::new(),
             replay: Some(replay),
             created_at: AT,

@@ -12,7 +12,11 @@ use std::{
 use outdial_store::{StoreError, StoredSubscription, SubscriptionStatus};
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::worker::{Context, Worker};
+use super::{
+    disable,
+    worker::{Context, Worker},
+};
+
 /// How often it is looked for subscriptions that are new, changed or without a worker.
 pub const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -47,6 +51,9 @@ impl Supervisor {
     async fn try_look(&self) -> Result<(), StoreError> {
         let known = self.context.store.list_subscriptions().await?;
         self.count(&known);
+        for disabled in known.iter().filter(|one| one.untold.is_some()) {
+            disable::tell(&self.context, disabled).await?;
+        }
         let active: HashMap<String, Arc<StoredSubscription>> = known
             .into_iter()
             .filter(|one| one.status == SubscriptionStatus::Active)

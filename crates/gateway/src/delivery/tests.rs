@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use outdial_core::{EventDraft, ManualClock, Position, RosterEvent, SecretString, Timestamp, VendorId};
+use outdial_core::{
+    EventDraft, ExhaustedDelivery, ManualClock, Position, RosterEvent, SecretString, Timestamp, VendorId,
+};
 use outdial_store::{
-    Batch, DeliveredEvent, DeliveryCommit, DeliveryProgress, DeliveryStatus, SigningSecret, Store,
-    StoreSettings, StoredDelivery, StoredSubscription, SubscriptionFilter, SubscriptionStatus,
+    Batch, DeliveredEvent, DeliveryCommit, DeliveryProgress, DeliveryStatus, Disabling, ExhaustedNotice,
+    Exhaustion, SigningSecret, Store, StoreSettings, StoredDelivery, StoredSubscription, SubscriptionFilter,
+    SubscriptionStatus,
 };
 use tempfile::TempDir;
 
@@ -25,6 +28,7 @@ use crate::{
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_248_000_000);
 const ID: &str = "sub_1";
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A subscriber that takes everything.
 fn listen() -> SocketAddr {
@@ -89,6 +93,7 @@ fn subscription(address: SocketAddr) -> StoredSubscription {
         retry_schedule: Vec::new(),
         status: SubscriptionStatus::Active,
         disabled_reason: None,
+        untold: None,
         secrets: vec![SigningSecret { text: generate_secret().unwrap(), ends_at: None }],
         replay: None,
         created_at: NOW,
@@ -112,12 +117,87 @@ fn owed(n: usize, position: Position) -> StoredDelivery {
     StoredDelivery {
         id: format!("dlv_{n:024}"),
         status: DeliveryStatus::Pending,
-        events: vec![DeliveredEvent { id: "evt_1".into(), position, subject: "ros_1".into() }],
+        events: vec![DeliveredEvent {
+            id: "evt_1".into(),
+            position,
+            subject: "ros_1".into(),
+            is_lifecycle: false,
+        }],
         attempts: 1,
         last_attempts: Vec::new(),
         next_attempt_at: Some(NOW),
         created_at: NOW,
     }
+}
+
+fn supervise(store: &Arc<dyn Store>, clock: Arc<ManualClock>) -> (Supervisor, Tasks) {
+    let allow = vec![AllowEntry::parse("127.0.0.1").unwrap()];
+    let egress = Arc::new(Egress::new(&EgressConfig { allow }));
+    let tasks = Tasks::new(tokio::runtime::Handle::current());
+    let context = Context {
+        store: Arc::clone(store),
+        sender: Arc::new(Sender::start(1, Arc::clone(&egress), TIMEOUT).unwrap()),
+        egress,
+        clock,
+        metrics: Arc::new(Metrics::new().unwrap()),
+        tasks: tasks.clone(),
+        timeout: TIMEOUT,
+    };
+    (Supervisor::new(context, "replica".into()), tasks)
+}
+
+/// What a replica wrote before it died is told by the next one as it was written: whether the event is there already or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_to_be_told_is_told_once_over_a_crash() {
+    let (directory, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(NOW)));
+    let store = open(&directory, &clock).await;
+    let subscription = StoredSubscription {
+        status: SubscriptionStatus::Active,
+        untold: Some(Disabling { reason: "gone".into(), at: NOW, failing_since: None }),
+        ..subscription(listen())
+    };
+    assert!(store.create_subscription(&subscription, Position(0)).await.unwrap());
+    let listed = ExhaustedDelivery {
+        delivery_id: "dlv_1".into(),
+        event_id: "evt_1".into(),
+        events: 1,
+        attempts: 2,
+        last_error: None,
+        last_status: None,
+        at: NOW,
+    };
+    let notice =
+        ExhaustedNotice { deliveries: vec![listed], deliveries_total: 1, events_total: 1, since: NOW };
+    for round in 0..2 {
+        let exhaustion = Exhaustion { telling: Some(notice.clone()), ..Exhaustion::default() };
+        let progress = DeliveryProgress { exhaustion, ..DeliveryProgress::default() };
+        let commit = DeliveryCommit { progress, deliveries: Vec::new() };
+        assert!(store.commit_deliveries(ID, round, commit).await.unwrap());
+        let (supervisor, tasks) = supervise(&store, Arc::clone(&clock));
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let mut is_told = false;
+        for _ in 0..1_500 {
+            ticks.tick().await;
+            supervisor.look().await;
+            let left = store.get_progress(ID).await.unwrap().unwrap().exhaustion.telling;
+            let known = store.get_subscription(ID).await.unwrap().unwrap();
+            is_told = left.is_none() && known.untold.is_none();
+            if is_told {
+                break;
+            }
+        }
+        assert!(is_told, "round {round}");
+        assert!(tasks.stop(TIMEOUT).await);
+        let again = StoredSubscription {
+            version: store.get_subscription(ID).await.unwrap().unwrap().version + 1,
+            ..subscription.clone()
+        };
+        assert!(store.replace_subscription(&again).await.unwrap());
+    }
+    let log = store.read(Position(0), 100).await.unwrap();
+    let kinds = ["io.outdial.subscription.disabled", "io.outdial.delivery.exhausted"];
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(kinds.iter().all(|kind| log.iter().any(|event| event.json.contains(kind))), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,20 +214,7 @@ async fn more_may_be_owed_than_is_read_at_once() {
         let commit = DeliveryCommit { progress, deliveries: some.to_vec() };
         assert!(store.commit_deliveries(ID, 0, commit).await.unwrap());
     }
-    let allow = vec![AllowEntry::parse("127.0.0.1").unwrap()];
-    let egress = Arc::new(Egress::new(&EgressConfig { allow }));
-    let timeout = Duration::from_secs(15);
-    let tasks = Tasks::new(tokio::runtime::Handle::current());
-    let context = Context {
-        store: Arc::clone(&store),
-        sender: Arc::new(Sender::start(1, Arc::clone(&egress), timeout).unwrap()),
-        egress,
-        clock,
-        metrics: Arc::new(Metrics::new().unwrap()),
-        tasks: tasks.clone(),
-        timeout,
-    };
-    let supervisor = Supervisor::new(context, "replica".into());
+    let (supervisor, tasks) = supervise(&store, clock);
     supervisor.look().await;
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     let mut pending = u64::MAX;
@@ -159,6 +226,6 @@ async fn more_may_be_owed_than_is_read_at_once() {
         }
     }
     assert_eq!(pending, 0);
-    assert!(tasks.stop(timeout).await);
+    assert!(tasks.stop(TIMEOUT).await);
     assert_eq!(store.get_progress(ID).await.unwrap().unwrap().delivered, 10_050);
 }

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 /// Which events a reader asks for. An empty set means all.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Only of these accounts; `None` means all.
+    /// Only of these accounts, and of subscriptions that are limited to them; `None` means all. So whoever may see a
+    /// subscription sees its events, and nobody else does.
     pub accounts: Option<BTreeSet<AccountId>>,
     /// Only of these types.
     pub types: BTreeSet<String>,
@@ -31,7 +32,7 @@ pub struct ShownEvent {
     pub id: String,
     /// One of [`outdial_core::event_type`].
     pub event_type: String,
-    /// Call id or roster id.
+    /// What it is about: see [`outdial_core::EventDraft::subject`].
     pub subject: String,
     /// One line of JSON.
     pub json: String,
@@ -46,11 +47,18 @@ struct Head<'a> {
     event_type: Cow<'a, str>,
     #[serde(borrow)]
     subject: Cow<'a, str>,
-    account: AccountId,
+    #[serde(default)]
+    account: Option<AccountId>,
     #[serde(default, borrow)]
     campaignid: Option<Cow<'a, str>>,
     #[serde(borrow)]
     data: &'a RawValue,
+}
+
+/// Of an event without an account: the accounts of the subscription that it is about.
+#[derive(Deserialize)]
+struct SubscriptionFacts {
+    accounts: Option<BTreeSet<AccountId>>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +108,7 @@ impl EventFilter {
         let passes = |set: &BTreeSet<String>, value: Option<&str>| {
             set.is_empty() || value.is_some_and(|value| set.contains(value))
         };
-        self.accounts.as_ref().is_none_or(|accounts| accounts.contains(&head.account))
+        self.accounts.as_ref().is_none_or(|accounts| is_within(head, accounts))
             && passes(&self.types, Some(&head.event_type))
             && passes(&self.campaigns, head.campaignid.as_deref())
             && self.wants_facts(head)
@@ -114,6 +122,16 @@ impl EventFilter {
         let Some(Ok(RecordFacts { outcome, disposition })) = facts else { return false };
         (self.outcomes.is_empty() || self.outcomes.contains(&outcome))
             && (self.dispositions.is_empty() || self.dispositions.contains(&disposition))
+    }
+}
+
+fn is_within(head: &Head<'_>, accounts: &BTreeSet<AccountId>) -> bool {
+    match &head.account {
+        Some(account) => accounts.contains(account),
+        None => {
+            let facts = serde_json::from_str::<SubscriptionFacts>(head.data.get());
+            facts.ok().and_then(|facts| facts.accounts).is_some_and(|own| own.is_subset(accounts))
+        }
     }
 }
 
@@ -133,7 +151,8 @@ fn mask(json: &str, data: &RawValue) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use outdial_core::{
-        Event, PhoneNumber, Position, ReceivedVia, RosterEvent, Timestamp, VendorId, record_event,
+        Event, PhoneNumber, Position, ReceivedVia, RosterEvent, SubscriptionDisabled, Timestamp, VendorId,
+        record_event,
     };
 
     use super::*;
@@ -198,6 +217,52 @@ mod tests {
         assert_eq!((shown.json, shown.subject.as_str()), (event.json.clone(), "ros_1"));
         let filter = EventFilter { outcomes: set(Outcome::Other), ..EventFilter::default() };
         assert!(filter.show(&event).is_none());
+    }
+
+    #[test]
+    fn events_of_a_subscription_are_for_those_who_see_all_its_accounts() {
+        let accounts =
+            |ids: &[&str]| ids.iter().map(|id| id.parse().unwrap()).collect::<BTreeSet<AccountId>>();
+        let event = |own: Option<BTreeSet<AccountId>>| {
+            let disabled = SubscriptionDisabled {
+                subscription_id: "sub_1".into(),
+                accounts: own,
+                reason: "gone".into(),
+                disabled_at: Timestamp::from_millis(5),
+                failing_since: None,
+            };
+            let json = disabled.into_draft(Timestamp::from_millis(5)).to_json(Position(7)).unwrap();
+            StoredEvent { position: Position(7), json }
+        };
+        let reader = |ids: &[&str]| EventFilter { accounts: Some(accounts(ids)), ..EventFilter::default() };
+        let all = EventFilter::default();
+        for (own, filter, passes) in [
+            (None, &all, true),
+            (None, &reader(&["wc-1", "wc-2"]), false),
+            (Some(accounts(&["wc-1"])), &all, true),
+            (Some(accounts(&["wc-1"])), &reader(&["wc-1", "wc-2"]), true),
+            (Some(accounts(&["wc-1"])), &reader(&["wc-2"]), false),
+            (Some(accounts(&["wc-1", "wc-2"])), &reader(&["wc-1"]), false),
+            (Some(accounts(&["wc-1", "wc-2"])), &reader(&["wc-1", "wc-2"]), true),
+            (Some(accounts(&["wc-1"])), &reader(&[]), false),
+            (None, &EventFilter { campaigns: set("camp".into()), ..all.clone() }, false),
+            (None, &EventFilter { outcomes: set(Outcome::Busy), ..all.clone() }, false),
+            (
+                None,
+                &EventFilter { types: set(event_type::SUBSCRIPTION_DISABLED.into()), ..all.clone() },
+                true,
+            ),
+        ] {
+            let event = event(own);
+            assert_eq!(
+                (filter.show(&event).is_some(), filter.passes(&event)),
+                (passes, passes),
+                "{filter:?}"
+            );
+        }
+        let event = event(None);
+        let shown = all.show(&event).unwrap();
+        assert_eq!((shown.subject.as_str(), &shown.json), ("sub_1", &event.json));
     }
 
     #[test]

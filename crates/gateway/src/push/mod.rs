@@ -2,12 +2,15 @@
 
 mod admission;
 mod explain;
+mod overdue;
 mod receiver;
 mod replay;
+mod rhythm;
 
 pub use self::{
     admission::{Admission, Place},
     explain::{Explanation, explain},
+    overdue::OverdueWatch,
     receiver::PushReceiver,
     replay::replay,
 };

@@ -236,6 +236,7 @@ fn new_subscription(
         retry_schedule: draft.retry_schedule,
         status: draft.status,
         disabled_reason: None,
+        untold: None,
         secrets: vec![new_secret()?],
         replay: None,
         created_at: now,

@@ -122,6 +122,7 @@ fn delivery(n: u64, status: DeliveryStatus) -> StoredDelivery {
         id: format!("evt_{at}"),
         position: Position(at),
         subject: format!("call-{at}"),
+        is_lifecycle: false,
     };
     StoredDelivery {
         id: id(n),

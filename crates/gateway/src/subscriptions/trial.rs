@@ -14,6 +14,7 @@ use crate::{
     api_error::ApiError,
     auth::Principal,
     delivery::{
+        accounts_of,
         sender::{Form, Outgoing, Sent},
         signature::SigningKey,
         target::Target,
@@ -84,21 +85,25 @@ impl SubscriptionService {
             .iter()
             .find(|one| subscription.filter.types.is_empty() || subscription.filter.types.contains(**one))?;
         let mut event = catalogue.iter().find(|one| one.event_type == *wanted)?.example.clone();
+        let members = [
+            ("id", json!(format!("evt_{}", Uuid::new_v4().simple()))),
+            ("time", json!(now)),
+            ("sequence", json!("0")),
+        ];
+        set_members(&mut event, members);
+        if event.get("account").is_none() {
+            return Some(about(subscription, event));
+        }
         let accounts = &subscription.filter.accounts;
         let account = self.accounts.iter().find(|one| accounts.is_empty() || accounts.contains(&one.id))?;
         let vendor = &account.vendor.descriptor().vendor;
-        let members = BTreeMap::from([
-            ("id", json!(format!("evt_{}", Uuid::new_v4().simple()))),
+        let members = [
             ("source", json!(format!("/accounts/{}", account.id))),
             ("account", json!(account.id)),
             ("vendor", json!(vendor)),
             ("subject", json!(SUBJECT)),
-            ("time", json!(now)),
-            ("sequence", json!("0")),
-        ]);
-        for (name, value) in members {
-            event[name] = value;
-        }
+        ];
+        set_members(&mut event, members);
         let data = event.get_mut("data").and_then(Value::as_object_mut)?;
         let own = BTreeMap::from([
             ("id", json!(format!("{}/{SUBJECT}", account.id))),
@@ -114,6 +119,27 @@ impl SubscriptionService {
         }
         Some(event)
     }
+}
+
+fn set_members<const N: usize>(event: &mut Value, members: [(&str, Value); N]) {
+    for (name, value) in members {
+        event[name] = value;
+    }
+}
+
+/// An example of an event about a subscription, as one about this one.
+fn about(subscription: &StoredSubscription, mut event: Value) -> Value {
+    let members = [
+        ("source", json!(format!("/subscriptions/{}", subscription.id))),
+        ("subject", json!(subscription.id)),
+    ];
+    set_members(&mut event, members);
+    if let Some(data) = event.get_mut("data") {
+        let members =
+            [("subscription_id", json!(subscription.id)), ("accounts", json!(accounts_of(subscription)))];
+        set_members(data, members);
+    }
+    event
 }
 
 /// The body in the form that the subscription gets, and its id.

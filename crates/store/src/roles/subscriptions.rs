@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use outdial_core::{AccountId, Disposition, Outcome, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::{Disabling, Exhaustion};
 use crate::{StoreError, StoreErrorKind};
 
 /// Whether a subscription is served.
@@ -87,6 +88,9 @@ pub struct StoredSubscription {
     pub status: SubscriptionStatus,
     /// Why it is not, if the gateway stopped it: a kebab-case code.
     pub disabled_reason: Option<String>,
+    /// That the gateway stopped it, until there is an event of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<Disabling>,
     /// The present secret first, then those that still sign beside it.
     pub secrets: Vec<SigningSecret>,
     /// What is to be delivered once more; the last one that was asked for.
@@ -143,6 +147,9 @@ pub struct DeliveryProgress {
     pub failing_since: Option<Timestamp>,
     /// How far the last replay got.
     pub replay: Option<ReplayProgress>,
+    /// What is to be told of deliveries that were given up.
+    #[serde(skip_serializing_if = "Exhaustion::is_empty")]
+    pub exhaustion: Exhaustion,
 }
 
 /// How a delivery stands.
@@ -223,6 +230,14 @@ pub struct DeliveredEvent {
     pub position: Position,
     /// What it is about: what an ordered subscription keeps the order of.
     pub subject: String,
+    /// Whether it is about the gateway's own work: that it could not be delivered is told by no further event.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_lifecycle: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl StoredDelivery {

@@ -7,8 +7,9 @@ use outdial_core::{
 };
 use outdial_store::{
     Appended, Batch, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress, DeliveryStatus,
-    EntryRow, QuarantineDraft, Replay, RosterStatus, SigningSecret, Store, StoredDelivery, StoredEvent,
-    StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter, SubscriptionStatus,
+    Disabling, EntryRow, QuarantineDraft, Replay, RosterStatus, SigningSecret, Store, StoredDelivery,
+    StoredEvent, StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter,
+    SubscriptionStatus,
 };
 
 use crate::backend::at;
@@ -148,6 +149,7 @@ pub fn subscription(id: &str) -> StoredSubscription {
         retry_schedule: vec![5_000, 30_000],
         status: SubscriptionStatus::Active,
         disabled_reason: None,
+        untold: Some(Disabling { reason: "gone".into(), at: at(4), failing_since: Some(at(2)) }),
         secrets: vec![
             SigningSecret { text: "whsec_bmV3".into(), ends_at: None },
             SigningSecret { text: "whsec_b2xk".into(), ends_at: Some(at(86_400_000)) },
@@ -183,6 +185,7 @@ pub fn delivery(number: usize, status: DeliveryStatus) -> StoredDelivery {
             id: format!("evt_{number:032x}"),
             position: Position(place),
             subject: number.to_string(),
+            is_lifecycle: number.is_multiple_of(7),
         }],
         attempts: 3,
         last_attempts: if status == DeliveryStatus::Delivered { Vec::new() } else { vec![attempt] },

@@ -3,6 +3,7 @@
 
 mod reading;
 mod sending;
+mod telling;
 mod writing;
 
 use std::{
@@ -16,7 +17,8 @@ use std::{
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use outdial_core::{Clock, Position, Timestamp};
 use outdial_store::{
-    DeliveryCommit, DeliveryProgress, Lease, Store, StoreError, StoredSubscription, SubscriptionStatus,
+    DeliveryCommit, DeliveryProgress, ExhaustedNotice, Lease, Store, StoreError, StoredSubscription,
+    SubscriptionStatus,
 };
 use tokio::sync::watch;
 
@@ -24,6 +26,7 @@ use self::reading::Found;
 use super::{
     attempt::Finished,
     ledger::{Ledger, Track},
+    notice,
     order::Order,
     outbox::Outbox,
     plan::{Pace, Plan},
@@ -77,6 +80,7 @@ impl Context {
 }
 
 type Reading = BoxFuture<'static, Result<Found, StoreError>>;
+type Telling = BoxFuture<'static, Result<(), StoreError>>;
 type Committing = BoxFuture<'static, (DeliveryCommit, Result<bool, StoreError>)>;
 
 /// Why a worker ends.
@@ -102,6 +106,9 @@ pub struct Worker {
     sending: FuturesUnordered<BoxFuture<'static, Finished>>,
     reading: Option<Reading>,
     committing: Option<Committing>,
+    telling: Option<Telling>,
+    /// What is to be told and is written so.
+    written_notice: Option<ExhaustedNotice>,
     /// Whether the log was read to its end, and the replay to its.
     is_all_read: bool,
     is_replayed: bool,
@@ -143,6 +150,7 @@ impl Worker {
     ) -> Self {
         // Who changed it has looked at it: what failed before counts no more against it.
         let failing_since = progress.failing_since.filter(|since| *since >= subscription.updated_at);
+        let written_notice = progress.exhaustion.telling.clone();
         let mut ledger = Ledger::new(DeliveryProgress { failing_since, ..progress });
         if let Some(replay) = &subscription.replay {
             ledger.begin_replay(&replay.id, replay.after);
@@ -162,6 +170,8 @@ impl Worker {
             sending: FuturesUnordered::new(),
             reading: None,
             committing: None,
+            telling: None,
+            written_notice,
             is_all_read: false,
             is_replayed: false,
             is_disabled: false,
@@ -199,6 +209,7 @@ impl Worker {
             self.load_more_owed().await;
             self.begin_reading();
             self.begin_deliveries();
+            self.begin_telling();
             self.begin_commit();
             let wake = self.wake_at();
             tokio::select! {
@@ -210,6 +221,7 @@ impl Worker {
                         return End::Late;
                     }
                 }
+                told = maybe(&mut self.telling) => self.take_told(told),
                 _ = tail.changed(), if self.is_all_read => self.is_all_read = false,
                 changed = self.changes.changed() => {
                     if changed.is_err() || !self.take_change().await {
@@ -269,9 +281,10 @@ impl Worker {
 
     async fn finish(&mut self) {
         self.settle_down(STOP_LIMIT).await;
+        let told = self.tell_rest().await;
         let written = self.flush().await;
         let released = self.context.store.release_lease(&self.lease).await;
-        if let Err(error) = written.map(|_| ()).and(released) {
+        if let Err(error) = told.and(written.map(|_| ())).and(released) {
             // What was delivered and could not be written is delivered again.
             tracing::warn!(subscription = self.id(), problem = %error, "delivery.end_not_written");
         }
@@ -281,10 +294,12 @@ impl Worker {
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
         let clock = self.context.clock.now();
-        let owed = self.order.first_due().map(|due| {
+        let at = |due: Timestamp| {
             let millis = u64::try_from(due.millis().saturating_sub(clock.millis())).unwrap_or(0);
             now + Duration::from_millis(millis)
-        });
+        };
+        let owed = self.order.first_due().map(at);
+        let notice = notice::due(self.ledger.exhaustion()).map(at);
         let permit = match self.circuit.permit(now) {
             Permit::NotBefore(until) => Some(until),
             Permit::Yes | Permit::AfterProbe => None,
@@ -298,7 +313,7 @@ impl Worker {
         };
         let commit = if self.committing.is_none() { self.next_commit } else { None };
         let quiet = self.quiet_until.filter(|until| *until > now);
-        let waits = [begin, permit, commit.map(|at| quiet.map_or(at, |quiet| at.max(quiet))), quiet];
+        let waits = [begin, permit, notice, commit.map(|at| quiet.map_or(at, |quiet| at.max(quiet))), quiet];
         waits.into_iter().flatten().fold(self.next_beat, Instant::min)
     }
 

@@ -134,6 +134,7 @@ impl Worker {
                 delivery.status = DeliveryStatus::Dead;
                 delivery.next_attempt_at = None;
                 self.context.metrics.deliveries_dead.inc_by(events);
+                self.ledger.note_exhausted(&delivery, now);
                 tracing::error!(
                     subscription = self.id(),
                     delivery = delivery.id,
@@ -147,7 +148,8 @@ impl Worker {
         let failing = now.millis().saturating_sub(failing_since.millis());
         if is_gone || u128::try_from(failing).is_ok_and(|millis| millis >= FAILING_LIMIT.as_millis()) {
             let reason = if is_gone { "gone" } else { "failing" };
-            self.is_disabled = disable::disable(&self.context, &self.plan.subscription.id, reason).await;
+            self.is_disabled =
+                disable::disable(&self.context, &self.plan.subscription.id, reason, failing_since).await;
         }
     }
 

@@ -41,7 +41,13 @@ impl Worker {
     pub(super) fn take_written(&mut self, written: (DeliveryCommit, Result<bool, StoreError>)) -> bool {
         self.committing = None;
         match written {
-            (_, Ok(is_ours)) => is_ours,
+            (commit, Ok(is_ours)) => {
+                let written = commit.progress.exhaustion.telling;
+                if self.telling.is_none() && written == self.ledger.exhaustion().telling {
+                    self.written_notice = written;
+                }
+                is_ours
+            }
             (commit, Err(error)) => {
                 self.ledger.put_back(commit);
                 self.pause(&error);

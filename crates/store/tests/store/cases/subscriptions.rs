@@ -2,8 +2,8 @@
 
 use outdial_core::Position;
 use outdial_store::{
-    DeliveryCommit, DeliveryProgress, DeliveryStatus, ReplayProgress, SUBSCRIPTIONS_LIMIT, Store,
-    StoreErrorKind, StoredSubscription, SubscriptionStatus,
+    DeliveryCommit, DeliveryProgress, DeliveryStatus, ExhaustedNotice, Exhaustion, ReplayProgress,
+    SUBSCRIPTIONS_LIMIT, Store, StoreErrorKind, StoredSubscription, SubscriptionStatus,
 };
 
 use crate::{
@@ -126,6 +126,16 @@ pub async fn a_commit_is_kept_with_its_progress(backend: &mut dyn Backend) {
         last_success_at: Some(at(8)),
         failing_since: Some(at(9)),
         replay: Some(ReplayProgress { id: "rpl_1".into(), cursor: Position(11), delivered: 12 }),
+        exhaustion: Exhaustion {
+            gathered: None,
+            telling: Some(ExhaustedNotice {
+                deliveries: Vec::new(),
+                deliveries_total: 3,
+                events_total: 4,
+                since: at(5),
+            }),
+            told_at: Some(at(2)),
+        },
     };
     let deliveries: Vec<_> = STATES.iter().zip(0..).map(|(status, n)| delivery(n, *status)).collect();
     let whole = DeliveryCommit { progress: progress.clone(), deliveries: deliveries.clone() };
