@@ -62,6 +62,8 @@ pub struct Faults {
     pub reject_token_once: bool,
     /// The search repeats the first mark it gives for ever.
     pub repeat_mark: bool,
+    /// Every nth call is shown by the search as a text that is no record. 0: none.
+    pub broken_results: u32,
     /// A page of HTML with status 200 instead of the answer.
     pub html_answer: bool,
     /// Status 200 and this many spaces instead of the answer, 1 GiB at most; 0: no.
@@ -136,6 +138,7 @@ pub(crate) struct Verdict {
     pub(crate) delay: Duration,
     pub(crate) answer: Option<AnswerFault>,
     pub(crate) repeat_mark: bool,
+    pub(crate) broken_results: u32,
 }
 
 /// The faults in force.
@@ -188,6 +191,7 @@ impl FaultBoard {
             delay: Duration::from_millis(rule.faults.delay_ms).min(MAX_DELAY),
             answer,
             repeat_mark: rule.faults.repeat_mark,
+            broken_results: rule.faults.broken_results,
         }
     }
 

@@ -12,7 +12,7 @@ use outdial_tests::{
 use serde_json::json;
 
 use crate::{
-    pages::{record_events, stored, walk},
+    pages::{quarantined, record_events, stored, walk},
     syncing::{has_calls, runs, search_faults, setup},
 };
 
@@ -88,6 +88,24 @@ async fn a_repeated_mark_ends_a_walk_and_proves_nothing() {
     let searches = control.searches().into_iter().skip_while(|search| search.found == 0);
     let first: Vec<Option<String>> = searches.take(3).map(|search| search.after).collect();
     assert!(first[0].is_none() && first[1].is_some() && first[2].is_none(), "{first:?}");
+    control.set_faults(search_faults());
+    has_calls(&gateway, &calls).await;
+    gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_search_shows_unreadable_is_kept_once() {
+    let gateway = TestGateway::start(setup(Backend::Sqlite)).await;
+    let control = gateway.control();
+    control.set_faults(Faults { broken_results: 10, ..search_faults() });
+    let calls: BTreeSet<String> = control.seed_calls(50).into_iter().collect();
+    runs(&gateway, "complete", 4.0).await;
+    assert_eq!(stored(&gateway).await.len(), 45);
+    let items = quarantined(&gateway).await;
+    assert_eq!(items.len(), 1, "all five are the same bytes");
+    assert!(items[0]["reason"]["detail"].as_str().unwrap().starts_with("found by search: "), "{items:#?}");
+    let unreadable = gateway.metric("outdial_sync_records_total", &["result=\"unreadable\""]).await;
+    assert!(unreadable >= 10.0, "they are counted each time: {unreadable}");
     control.set_faults(search_faults());
     has_calls(&gateway, &calls).await;
     gateway.finish().await;

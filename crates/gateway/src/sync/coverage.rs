@@ -167,3 +167,41 @@ fn sum(hours: &[CoveredHour]) -> Numbers {
         complete: complete.map(|complete| complete.into_iter().all(|one| one)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(found: u64, unreadable: u64, walked_at: Option<i64>) -> HourProof {
+        let mut proof = HourProof { walked_at, unreadable, ..HourProof::default() };
+        proof.tally.all.found = found;
+        proof
+    }
+
+    #[test]
+    fn an_hour_is_complete_only_if_all_of_it_was_seen_and_read_and_stored() {
+        let count = HourCount { by_push: 2, only_by_search: 1 };
+        let numbers = |proof: Option<HourProof>| covered_hour(5, count, proof.as_ref(), None).numbers;
+        let walked = |found, unreadable| numbers(Some(proof(found, unreadable, Some(9))));
+        assert_eq!(numbers(None).complete, None);
+        let unwalked = numbers(Some(proof(3, 0, None)));
+        assert_eq!((unwalked.at_vendor, unwalked.missing, unwalked.complete), (None, None, Some(false)));
+        assert_eq!((walked(3, 0).missing, walked(3, 0).complete), (Some(0), Some(true)));
+        assert_eq!((walked(2, 0).missing, walked(2, 0).complete), (Some(0), Some(true)), "pushes came since");
+        assert_eq!((walked(4, 0).missing, walked(4, 0).complete), (Some(1), Some(false)));
+        assert_eq!(walked(3, 1).complete, Some(false));
+    }
+
+    #[test]
+    fn a_range_is_complete_if_every_hour_is() {
+        let count = HourCount { by_push: 1, only_by_search: 2 };
+        let hour = |proof: Option<HourProof>| covered_hour(0, count, proof.as_ref(), None);
+        let whole = || hour(Some(proof(3, 0, Some(9))));
+        let sums = sum(&[whole(), whole()]);
+        assert_eq!((sums.by_push, sums.only_by_search), (2, 4));
+        assert_eq!((sums.at_vendor, sums.missing, sums.complete), (Some(6), Some(0), Some(true)));
+        let sums = sum(&[whole(), hour(Some(proof(0, 0, None)))]);
+        assert_eq!((sums.at_vendor, sums.missing, sums.complete), (None, None, Some(false)));
+        assert_eq!(sum(&[hour(None)]).complete, None);
+    }
+}

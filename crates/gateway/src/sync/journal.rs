@@ -166,3 +166,97 @@ fn read<T: DeserializeOwned>(json: &Bytes) -> Option<T> {
 fn write<T: Serialize>(value: &T) -> Bytes {
     Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use outdial_core::{ManualClock, Timestamp};
+    use outdial_store::StoreSettings;
+
+    use super::*;
+
+    const CONFIG: SyncConfig =
+        SyncConfig { interval: Duration::from_secs(300), lookback: Duration::from_secs(900) };
+    /// The beginning of some hour.
+    const START: i64 = 470_000 * HOUR_MILLIS;
+
+    async fn store(folder: &tempfile::TempDir) -> Arc<dyn Store> {
+        let settings = StoreSettings {
+            url: format!("sqlite:{}", folder.path().join("store.db").display()).into(),
+            prefix: "outdial".into(),
+            spool_dir: None,
+            spool_max_bytes: 0,
+            retention: Duration::from_secs(60),
+            min_replicas: 0,
+            allow_relaxed: false,
+            clock: Arc::new(ManualClock::new(Timestamp::from_millis(START))),
+        };
+        outdial_store::open(settings).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_late_owner_moves_nothing_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, account) = (store(&folder).await, "ic-1".parse().unwrap());
+        let journal = || Journal::new(&*store, &account, Duration::from_secs(60));
+        let (mut late, mut next) = (journal(), journal());
+        assert_eq!((late.load().await.unwrap(), next.load().await.unwrap()), (None, None));
+        let progress = |fence| Progress { fence, ..Progress::begin(START, &CONFIG) };
+        assert!(late.save(&progress(1)).await.unwrap());
+        assert!(!next.save(&progress(2)).await.unwrap(), "it has to know what it takes over");
+        next.load().await.unwrap();
+        assert!(next.save(&progress(2)).await.unwrap());
+        assert!(!late.save(&progress(1)).await.unwrap());
+        assert!(next.save(&Progress { through: START + 1, ..progress(2) }).await.unwrap());
+        assert_eq!(journal().load().await.unwrap().unwrap().through, START + 1);
+        store.put_value("sync:ic-1:progress", Bytes::from_static(b"?"), LEAST_LIFE).await.unwrap();
+        let mut anew = journal();
+        assert_eq!(anew.load().await.unwrap(), None);
+        assert!(anew.save(&progress(3)).await.unwrap(), "what cannot be read is written over");
+    }
+
+    #[tokio::test]
+    async fn trouble_adds_up_until_it_is_made_up_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, account) = (store(&folder).await, "ic-1".parse().unwrap());
+        let journal = Journal::new(&*store, &account, Duration::from_secs(60));
+        let walk = |to| Walk { from: START, to, begun_at: to, ..Walk::default() };
+        journal.relieve(&walk(START)).await.unwrap();
+        assert_eq!(journal.trouble().await.unwrap(), None);
+        journal.add_trouble(Trouble { since: START + 5, until: START + 5 }).await.unwrap();
+        journal.add_trouble(Trouble { since: START + 9, until: START + 9 }).await.unwrap();
+        assert_eq!(journal.trouble().await.unwrap(), Some(Trouble { since: START + 5, until: START + 9 }));
+        journal.relieve(&walk(START + 7)).await.unwrap();
+        assert_eq!(journal.trouble().await.unwrap(), Some(Trouble { since: START + 7, until: START + 9 }));
+        journal.relieve(&walk(START + 9)).await.unwrap();
+        assert_eq!(journal.trouble().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn hours_are_proved_by_walks_that_saw_them_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, account) = (store(&folder).await, "ic-1".parse().unwrap());
+        let journal = Journal::new(&*store, &account, Duration::from_secs(60));
+        let mut walk = Walk { from: START - 1, to: START + 26 * HOUR_MILLIS, ..Walk::default() };
+        walk.begun_at = walk.to;
+        for hour in [470_000, 470_025] {
+            walk.hours.entry(hour).or_default().count(Some("c"), true);
+        }
+        journal.add_walk(&walk, false, &CONFIG).await.unwrap();
+        let found = async || -> Vec<(i64, Option<u64>, u64)> {
+            let proofs = journal.proofs(469_999, 28).await.unwrap();
+            let shown = |proof: &HourProof| {
+                let counts = proof.counts(Some("c")).unwrap();
+                (proof.walked_at.map(|_| counts.found), counts.differing)
+            };
+            proofs.iter().map(|(hour, proof)| (hour - 470_000, shown(proof).0, shown(proof).1)).collect()
+        };
+        assert_eq!(found().await, [(0, None, 1), (25, None, 1)], "a mark was repeated");
+        journal.add_walk(&walk, true, &CONFIG).await.unwrap();
+        let proved = found().await;
+        assert_eq!(proved.len(), 26);
+        assert_eq!((proved[0], proved[1]), ((0, Some(1), 2), (1, Some(0), 0)));
+        assert_eq!((proved[24], proved[25]), ((24, Some(0), 0), (25, None, 2)), "the last one is just over");
+    }
+}

@@ -23,7 +23,7 @@ use crate::{
 /// Records that are asked for at once, and appended at once.
 const PAGE: u32 = 500;
 /// Pages of one run; then the lease is given back, and the next run goes on.
-const PAGES_LIMIT: usize = 400;
+const PAGES_LIMIT: usize = 100;
 
 /// What one walk works with.
 pub(super) struct Walker<'a> {

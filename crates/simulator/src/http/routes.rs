@@ -81,7 +81,7 @@ impl Route {
             Self::RosterFile => world.wellcloud.answer_file(call, instead).await,
             Self::RosterJson => world.wellcloud.answer_json(call, instead),
             Self::IcsocToken => world.icsoc.answer_token(call, instead),
-            Self::CdrSearch => world.icsoc.answer_search(call, instead, verdict.repeat_mark),
+            Self::CdrSearch => world.icsoc.answer_search(call, instead, verdict),
         }
     }
 

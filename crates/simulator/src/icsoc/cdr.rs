@@ -115,6 +115,12 @@ impl Cdr {
         }
     }
 
+    /// Whether it is one of every `n` calls, counted as they were made; of 0 none is.
+    pub(crate) fn is_nth(&self, n: u32) -> bool {
+        let number = self.entry_id.strip_prefix("entry-").and_then(|index| index.parse::<u32>().ok());
+        n > 0 && number.is_some_and(|number| (number + 1).is_multiple_of(n))
+    }
+
     /// Seconds from the customer's answer to the end.
     pub(crate) fn answered_seconds(&self) -> i64 {
         since(self.customer.answered, self.customer.ended)

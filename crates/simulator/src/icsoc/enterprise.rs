@@ -21,7 +21,7 @@ use crate::{
     clock::{Clock, write_beijing},
     config::IcsocSettings,
     dice::Dice,
-    faults::{FaultBoard, Vendor},
+    faults::{FaultBoard, Vendor, Verdict},
     http::{Call, Reply},
     json::{Json, Spelling},
     push::{Mark, Parcel, Pusher},
@@ -205,7 +205,7 @@ impl Enterprise {
     }
 
     /// `GET` or `POST /api/v1/cdr/search`.
-    pub(crate) fn answer_search(&self, call: &Call, instead: Option<Reply>, repeat_mark: bool) -> Reply {
+    pub(crate) fn answer_search(&self, call: &Call, instead: Option<Reply>, verdict: &Verdict) -> Reply {
         let token = call.authorization.as_deref().and_then(|header| header.strip_prefix("Bearer "));
         let is_good = token.is_some_and(|token| self.desk.is_good(token, self.clock.now_ms()));
         if !is_good || self.faults.rejects_token(Vendor::Icsoc, &call.path) {
@@ -227,10 +227,17 @@ impl Enterprise {
             return self.envelope(CODE_PARAMETERS, "参数错误", Json::Null);
         };
         let calls = self.lock();
-        match query.page(&calls.all, self.settings.ending, repeat_mark) {
+        match query.page(&calls.all, self.settings.ending, verdict.repeat_mark) {
             Some((page, mark)) => {
                 self.note_search(query.seen(page.len()));
-                let results = Json::List(page.into_iter().map(write_result).collect());
+                let write = |call: &Cdr| {
+                    if call.is_nth(verdict.broken_results) {
+                        Json::text("broken")
+                    } else {
+                        write_result(call)
+                    }
+                };
+                let results = Json::List(page.into_iter().map(write).collect());
                 let data = Json::Object(vec![("results".into(), results), ("searchAfter".into(), mark)]);
                 self.envelope(0, "操作成功", data)
             }

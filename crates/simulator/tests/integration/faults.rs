@@ -140,6 +140,18 @@ async fn a_search_can_repeat_its_mark() {
 }
 
 #[tokio::test]
+async fn a_search_can_show_what_is_no_record() {
+    let simulator = Simulator::start(config()).await.unwrap();
+    let token = icsoc_token(&simulator).await;
+    simulator.control().set_faults(Faults { broken_results: 4, ..Faults::default() });
+    let body = json!({"perPage": 10});
+    let answer: Value = search(&simulator, &token, &body).send().await.unwrap().json().await.unwrap();
+    let results = answer["data"]["results"].as_array().unwrap();
+    let broken: Vec<usize> = (0..10).filter(|index| results[*index] == "broken").collect();
+    assert_eq!((results.len(), broken), (10, vec![3, 7]));
+}
+
+#[tokio::test]
 async fn wellclouds_pushes_can_be_doubled_reversed_and_broken() {
     let receiver = Receiver::taking().await;
     let mut config = config();
