@@ -1,17 +1,19 @@
 //! The search on the timer when something goes wrong: the vendor, the store, or the gateway itself.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use outdial_simulator::{Faults, SearchSeen};
 use outdial_tests::{
     child::GatewayProcess,
     gateway::TestGateway,
-    setup::{Backend, World},
+    setup::{Backend, ICSOC, World},
+    tokens::now,
     waiting::{eventually, soon},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
+    bodies::{head, stall},
     pages::{quarantined, record_events, stored, walk},
     syncing::{has_calls, runs, search_faults, setup},
 };
@@ -142,6 +144,31 @@ async fn the_time_without_redis_is_walked() {
         .into_iter()
         .filter(|event| event["type"] == "io.outdial.call-record.created");
     assert_eq!(created.count(), 60);
+    gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_push_is_remembered_until_its_time_was_walked() {
+    let hourly =
+        setup(Backend::Redis).set("ACCOUNTS__1__SYNC__INTERVAL", "1h").set("PUSH__BODY_IDLE", "100ms");
+    let gateway = TestGateway::start(hourly).await;
+    runs(&gateway, "complete", 1.0).await;
+    let client = redis::Client::open(gateway.world.redis().url()).unwrap();
+    let remembered = || -> Option<Value> {
+        let mut connection = client.get_connection().unwrap();
+        let key = "{outdial}:value:sync:ic-1:trouble";
+        let json: Option<String> = redis::cmd("GET").arg(key).query(&mut connection).unwrap();
+        serde_json::from_str(&json?).unwrap()
+    };
+    assert_eq!(remembered(), None);
+    let before = now();
+    let reply = stall(gateway.push_port(), (head(&gateway.push_url(ICSOC), 100) + "{").as_bytes()).await;
+    assert!(reply.starts_with("HTTP/1.1 408"), "{reply}");
+    let trouble = eventually("it is remembered", async || remembered()).await;
+    let since = trouble["since"].as_i64().unwrap() / 1_000;
+    assert!((before..=now()).contains(&since), "{trouble}");
+    let gateway = TestGateway::start_later(gateway.stop().await, Duration::from_secs(3_660)).await;
+    eventually("it is made up for", async || remembered().is_none().then_some(())).await;
     gateway.finish().await;
 }
 
