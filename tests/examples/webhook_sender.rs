@@ -40,6 +40,7 @@ fn event(number: u64) -> Result<(String, String), Box<dyn Error>> {
         data: EventData::Roster(RosterEvent {
             roster_id: format!("ros_{number}"),
             campaign_id: "秋季回访".to_owned(),
+            attempt: 1,
             status: "accepted".to_owned(),
             received: number,
             accepted: number,

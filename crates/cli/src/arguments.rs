@@ -166,6 +166,9 @@ pub struct RosterOptions {
     /// Repeats the answer of an upload with the same key instead of uploading twice. A new one by default.
     #[arg(long)]
     pub idempotency_key: Option<String>,
+    /// Do not wait for the vendor, only until the gateway has stored the roster.
+    #[arg(long = "async")]
+    pub responds_async: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,6 +177,22 @@ pub enum RosterCommand {
     Check(RosterOptions),
     /// Upload a roster: people will be called.
     Upload(RosterOptions),
+    /// Send what of a roster was refused or never went out; never what the vendor took or may have taken.
+    Retry(RetryOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct RetryOptions {
+    #[command(flatten)]
+    pub gateway: GatewayOptions,
+    /// The roster's id, such as ros_01939f7a6c1e700080003f2a9d1b5c77.
+    pub id: String,
+    /// Do not wait for the vendor.
+    #[arg(long = "async")]
+    pub responds_async: bool,
+    /// Repeats a retry safely.
+    #[arg(long)]
+    pub idempotency_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

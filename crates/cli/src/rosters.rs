@@ -1,16 +1,16 @@
-//! `roster check` and `roster upload`.
+//! `roster check`, `roster upload` and `roster retry`.
 
 use std::path::Path;
 
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reqwest::{Body, Method};
+use reqwest::{Body, Method, RequestBuilder};
 use serde_json::Value;
 use tokio::{fs::File, io::AsyncReadExt};
 
 use crate::{
     api::{Api, query},
-    arguments::{OnDuplicate, OnInvalid, RosterCommand, RosterOptions},
+    arguments::{OnDuplicate, OnInvalid, RetryOptions, RosterCommand, RosterOptions},
     failure::Failure,
 };
 
@@ -24,7 +24,24 @@ pub async fn run(command: RosterCommand) -> Result<(), Failure> {
     match command {
         RosterCommand::Check(options) => send(&options, true).await,
         RosterCommand::Upload(options) => send(&options, false).await,
+        RosterCommand::Retry(options) => retry(&options).await,
     }
+}
+
+async fn retry(options: &RetryOptions) -> Result<(), Failure> {
+    let api = Api::new(&options.gateway)?;
+    let path = format!("/v1/rosters/{}/retry", outdial_gateway::encode_path_segment(&options.id));
+    let request = prepare(api.request(Method::POST, &path), options.responds_async, &options.idempotency_key);
+    show(&api.send(request).await?.json().await?);
+    Ok(())
+}
+
+/// Puts what an upload and a retry have in common on a request.
+fn prepare(request: RequestBuilder, responds_async: bool, key: &Option<String>) -> RequestBuilder {
+    let key = key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    eprintln!("Idempotency-Key {key}: give it again with --idempotency-key to repeat this safely.");
+    let request = request.header("idempotency-key", key);
+    if responds_async { request.header("prefer", "respond-async") } else { request }
 }
 
 async fn send(options: &RosterOptions, dry_run: bool) -> Result<(), Failure> {
@@ -45,11 +62,7 @@ async fn send(options: &RosterOptions, dry_run: bool) -> Result<(), Failure> {
     let path = format!("/v1/accounts/{account}/campaigns/{campaign}/rosters{}", query(&pairs));
     let mut request = api.request(Method::POST, &path).header("content-type", content_type);
     if !dry_run {
-        let key = options.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        eprintln!(
-            "Idempotency-Key {key}: give it again with --idempotency-key to repeat this upload safely."
-        );
-        request = request.header("idempotency-key", key);
+        request = prepare(request, options.responds_async, &options.idempotency_key);
     }
     let (body, bar) = open(&options.file).await?;
     let response = api.send(request.body(body)).await;
@@ -117,6 +130,10 @@ pub fn show(roster: &Value) {
             part["bytes"],
             word("status")
         );
+    }
+    let is_refused = |part: &Value| part["status"] == "refused";
+    if roster["parts"].as_array().is_some_and(|parts| parts.iter().any(is_refused)) {
+        println!("retry     outdial roster retry {}", text("id"));
     }
     let rejections = roster["rejections"].as_array().cloned().unwrap_or_default();
     for rejection in rejections.iter().take(REJECTIONS_SHOWN) {

@@ -116,6 +116,9 @@ pub struct RosterEvent {
     pub roster_id: String,
     /// Where it was uploaded to.
     pub campaign_id: String,
+    /// How often sending was begun: 1 for the upload, one more for each retry.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
     /// `accepted`, `partial`, `failed` or `unknown`.
     pub status: String,
     /// Entries in the request.
@@ -124,6 +127,10 @@ pub struct RosterEvent {
     pub accepted: u64,
     /// Entries that were refused by us or by the vendor.
     pub rejected: u64,
+}
+
+const fn first_attempt() -> u32 {
+    1
 }
 
 /// A CloudEvents 1.0 event in its JSON form.
@@ -231,7 +238,12 @@ impl RosterEvent {
             _ => event_type::ROSTER_ACCEPTED,
         };
         EventDraft {
-            id: event_id(&[self.roster_id.as_bytes(), self.status.as_bytes(), &self.accepted.to_be_bytes()]),
+            id: event_id(&[
+                self.roster_id.as_bytes(),
+                self.status.as_bytes(),
+                &self.accepted.to_be_bytes(),
+                &self.attempt.to_be_bytes(),
+            ]),
             event_type: event_type.to_owned(),
             account: Some(account),
             vendor: Some(vendor),
@@ -296,6 +308,7 @@ mod tests {
             let event = RosterEvent {
                 roster_id: "ros_1".into(),
                 campaign_id: "c".into(),
+                attempt: 1,
                 status: status.into(),
                 received: 3,
                 accepted,

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use outdial_core::{AccountId, Clock, Error, SystemClock};
+use outdial_core::{Clock, Error, SystemClock};
 use outdial_store::{Store, StoreError, StoreErrorKind};
 
 use crate::{
@@ -220,6 +220,7 @@ impl Parts {
             Arc::clone(metrics),
             tasks.clone(),
             owner.clone(),
+            config.rosters.max_async,
         ));
         let upload_service = UploadService::new(
             Arc::clone(&uploads),
@@ -344,7 +345,6 @@ impl Background {
     fn begin(self, tasks: &Tasks) {
         let Self { supervisor, syncs, health, verifier, uploads, housekeeping, watch, accounts } = self;
         syncs.begin(&accounts);
-        let accounts: Vec<AccountId> = accounts.iter().map(|account| account.id.clone()).collect();
         tasks.repeat(delivery::INTERVAL, move || {
             let supervisor = Arc::clone(&supervisor);
             async move { supervisor.look().await }
@@ -360,8 +360,8 @@ impl Background {
         tasks.repeat(RECOVERY_INTERVAL, move || {
             let (uploads, accounts) = (Arc::clone(&uploads), accounts.clone());
             async move {
-                if let Err(error) = uploads.recover(accounts).await {
-                    tracing::warn!(problem = %error, "roster.recovery_store_away");
+                if let Err(failure) = uploads.recover(&accounts).await {
+                    tracing::warn!(problem = %failure.error, "roster.recovery_store_away");
                 }
             }
         });

@@ -14,18 +14,25 @@ mod turns;
 pub use error::{StoreError, StoreErrorKind};
 pub use open::open;
 pub use roles::{
-    Appended, Batch, CallRecords, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress,
-    DeliveryStatus, Disabling, Durability, EntryRow, EventLog, ExhaustedNotice, Exhaustion, HOUR_MILLIS,
-    HOURS_LIMIT, HourCount, Kv, Lease, Leases, LogBounds, PageKey, Quarantine, QuarantineDraft,
-    QuarantineFilter, QuarantinedItem, RecordPage, Replay, ReplayProgress, RosterFilter, RosterStatus,
-    Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode, StoreStatus, StoredDelivery, StoredEvent,
-    StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter, SubscriptionStatus,
-    Subscriptions, Summary, SummaryCount, TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns,
+    Appended, BODY_CHUNK_LIMIT, Batch, CallRecords, DeliveredEvent, DeliveryAttempt, DeliveryCommit,
+    DeliveryProgress, DeliveryStatus, Disabling, Durability, EntryOutcomes, EntryRow, EventLog,
+    ExhaustedNotice, Exhaustion, HOUR_MILLIS, HOURS_LIMIT, HourCount, Kv, Lease, Leases, LogBounds, PageKey,
+    Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay, ReplayProgress,
+    RosterBodies, RosterFilter, RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode,
+    StoreStatus, StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRequest, StoredRoster,
+    StoredSubscription, SubscriptionFilter, SubscriptionStatus, Subscriptions, Summary, SummaryCount,
+    TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns,
 };
 pub use settings::StoreSettings;
 pub use turns::LocalTurns;
 
 /// A backend: it plays every role.
-pub trait Store: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions + Turns {}
+pub trait Store:
+    EventLog + CallRecords + Rosters + RosterBodies + Quarantine + Kv + Leases + Subscriptions + Turns
+{
+}
 
-impl<T: EventLog + CallRecords + Rosters + Quarantine + Kv + Leases + Subscriptions + Turns> Store for T {}
+impl<T: EventLog + CallRecords + Rosters + RosterBodies + Quarantine + Kv + Leases + Subscriptions + Turns>
+    Store for T
+{
+}

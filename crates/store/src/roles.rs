@@ -5,6 +5,7 @@ mod lifecycle;
 mod log;
 mod quarantine;
 mod records;
+mod roster_bodies;
 mod rosters;
 mod subscriptions;
 mod turns;
@@ -19,9 +20,12 @@ pub(crate) use records::check_hours;
 pub use records::{
     CallRecords, HOUR_MILLIS, HOURS_LIMIT, HourCount, PageKey, RecordPage, Summary, SummaryCount,
 };
+pub(crate) use roster_bodies::check_chunk;
+pub use roster_bodies::{BODY_CHUNK_LIMIT, RosterBodies};
 pub(crate) use rosters::check_entries;
 pub use rosters::{
-    EntryRow, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus, StoredRoster,
+    EntryOutcomes, EntryRow, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus,
+    StoredRequest, StoredRoster,
 };
 pub use subscriptions::{
     DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress, DeliveryStatus, Replay,

@@ -13,7 +13,7 @@ use outdial_tests::{
 use serde_json::{Value, json};
 
 use crate::uploads::{
-    CAMPAIGN, CSV, csv, only_upload, summary, target, upload, upload_count, upload_entries,
+    CAMPAIGN, CSV, csv, kept, only_upload, summary, target, upload, upload_count, upload_entries,
 };
 
 on_every_store!(a_late_answer_leaves_the_outcome_unknown, concurrent_uploads_share_one_token);
@@ -31,8 +31,7 @@ async fn start() -> TestGateway {
 async fn assert_kept(gateway: &TestGateway, problem: &Value, status: &str) {
     let roster = &problem["roster"];
     assert_eq!(roster["status"], status, "{problem:#}");
-    let path = format!("/v1/rosters/{}", roster["id"].as_str().unwrap());
-    assert_eq!(gateway.client().read(&path).await, *roster);
+    assert_eq!(kept(&gateway.client(), roster).await, *roster);
 }
 
 #[tokio::test]

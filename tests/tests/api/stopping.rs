@@ -16,7 +16,7 @@ use outdial_tests::{
 use crate::{
     bodies::results,
     pages::stored,
-    uploads::{CSV, csv, upload, upload_count},
+    uploads::{CSV, csv, kept, upload, upload_count},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +74,7 @@ async fn what_was_begun_is_finished() {
     let (answer, world) = tokio::join!(uploading, stopping);
     let roster = answer.expect(201);
     let gateway = TestGateway::start_in(world).await;
-    assert_eq!(gateway.client().read(answer.header("location").unwrap()).await, roster);
+    assert_eq!(kept(&gateway.client(), &roster).await, roster);
     gateway.finish().await;
 }
 

@@ -3,6 +3,7 @@
 use outdial_simulator::Upload;
 use outdial_tests::{
     client::Answer, client::Client, gateway::TestGateway, secrets::number, setup::WELLCLOUD,
+    waiting::eventually,
 };
 use serde_json::{Value, json};
 
@@ -44,6 +45,36 @@ pub fn entries(count: usize) -> Value {
 pub fn csv(count: usize) -> String {
     let rows: String = (0..count).map(|index| format!("e-{index},{}\n", number(index))).collect();
     format!("entry_id,number\n{rows}")
+}
+
+/// A roster as it is kept, without what came of its entries.
+pub async fn kept(client: &Client, roster: &Value) -> Value {
+    let path = format!("/v1/rosters/{}", roster["id"].as_str().unwrap());
+    let mut kept = client.read(&path).await;
+    assert!(kept.as_object_mut().unwrap().remove("entries").is_some());
+    kept
+}
+
+/// A roster once it is sent no longer.
+pub async fn ended(client: &Client, roster: &Value) -> Value {
+    eventually("the roster ends", async || {
+        Some(kept(client, roster).await).filter(|roster| roster["status"] != "sending")
+    })
+    .await
+}
+
+/// Entries that go by the JSON form, one by one where parts hold one.
+pub fn with_agents(ids: std::ops::Range<usize>) -> Value {
+    ids.map(
+        |index| json!({ "entry_id": format!("e-{index}"), "number": number(index), "agent": "5902@ocm.test" }),
+    )
+    .collect()
+}
+
+/// The ids that the vendor took, upload by upload.
+pub fn taken(gateway: &TestGateway) -> Vec<Vec<String>> {
+    let uploads = gateway.control().uploads().into_iter();
+    uploads.filter(|upload| upload.taken).map(|upload| upload.entry_ids).collect()
 }
 
 /// The only upload that the vendor saw.

@@ -138,6 +138,8 @@ pub struct RosterConfig {
     pub max_bytes: u64,
     /// Most entries in one request.
     pub max_entries: usize,
+    /// Rosters that one replica sends at once while nobody waits.
+    pub max_async: usize,
 }
 
 /// How log lines look.
@@ -365,8 +367,9 @@ fn read_push(mut section: Section<'_>) -> Option<PushConfig> {
 fn read_rosters(mut section: Section<'_>) -> Option<RosterConfig> {
     let max_bytes = section.size("max_bytes", 1 << 10..=1 << 30);
     let max_entries = section.count("max_entries", 1..=5_000_000);
+    let max_async = section.count("max_async", 1..=256);
     section.finish();
-    Some(RosterConfig { max_bytes: max_bytes?, max_entries: max_entries? })
+    Some(RosterConfig { max_bytes: max_bytes?, max_entries: max_entries?, max_async: max_async? })
 }
 
 fn read_egress(mut section: Section<'_>) -> EgressConfig {

@@ -105,6 +105,7 @@ fn draft() -> EventDraft {
     let event = RosterEvent {
         roster_id: "ros_1".into(),
         campaign_id: "c".into(),
+        attempt: 1,
         status: "accepted".into(),
         received: 1,
         accepted: 1,

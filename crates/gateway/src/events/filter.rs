@@ -205,6 +205,7 @@ mod tests {
         let event = RosterEvent {
             roster_id: "ros_1".into(),
             campaign_id: "camp".into(),
+            attempt: 1,
             status: "accepted".into(),
             received: 1,
             accepted: 1,

@@ -17,9 +17,12 @@ mod push;
 mod quarantine;
 mod records;
 mod roster_body;
+mod roster_uploads;
 mod rosters;
 mod routes;
 mod subscriptions;
 
-pub(crate) use self::{admin::AdminService, ports::Services, push::PushService, rosters::UploadService};
+pub(crate) use self::{
+    admin::AdminService, ports::Services, push::PushService, roster_uploads::UploadService,
+};
 pub use self::{docs::OPENAPI_YAML, ports::Ports, routes::served_routes};

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, Route, web};
 
 use super::{
     accounts, coverage, deliveries, docs, event_types, events, problem::Failure, quarantine, records,
-    rosters, subscriptions,
+    roster_uploads, rosters, subscriptions,
 };
 
 /// One route.
@@ -35,11 +35,12 @@ const fn delete(pattern: &'static str, route: fn() -> Route) -> Served {
 const SERVED: &[Served] = &[
     get("/v1/accounts", || web::get().to(accounts::list)),
     get("/v1/accounts/{account}", || web::get().to(accounts::get)),
-    post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(rosters::upload)),
+    post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(roster_uploads::upload)),
     get("/v1/accounts/{account}/campaigns/{campaign_id}/summary", || web::get().to(records::summary)),
     get("/v1/accounts/{account}/coverage", || web::get().to(coverage::get)),
     get("/v1/rosters", || web::get().to(rosters::list)),
     get("/v1/rosters/{id}", || web::get().to(rosters::get)),
+    post("/v1/rosters/{id}/retry", || web::post().to(roster_uploads::retry)),
     get("/v1/call-records", || web::get().to(records::list)),
     get("/v1/call-records/{account}/{call_id}", || web::get().to(records::get)),
     get("/v1/events", || web::get().to(events::read)),

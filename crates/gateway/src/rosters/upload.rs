@@ -1,35 +1,50 @@
-//! Sends a prepared roster: stored first, each part marked before its first byte, at most once.
+//! Uploads: a roster is stored with its entries and bodies before the first byte goes out, and sent at most once.
 
 use std::sync::Arc;
 
-use outdial_core::{Clock, Error, ErrorClass, RosterEvent, RosterPart};
-use outdial_store::{Batch, RosterStatus, Store, StoreError, StoredPart, StoredPartStatus, StoredRoster};
+use outdial_core::{Clock, Error, ErrorClass, RosterPart};
+use outdial_store::{RosterStatus, Store, StoredPart, StoredPartStatus, StoredRoster};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::{NoContext, Uuid};
 
 use super::{
-    Claim, Prepared, RosterView,
+    Claim, Prepared, RosterView, bodies,
     heartbeat::{Heartbeat, LEASE},
+    sending::{Ended, Requests},
 };
 use crate::{
     accounts::Account,
-    api_error::{ApiError, store_failure},
+    api_error::ApiError,
     tasks::Tasks,
     telemetry::Metrics,
     upstream::{Trace, Upstream},
 };
 
+/// When one who found all places taken may ask again.
+const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Sends rosters.
 pub struct RosterUploads {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) owner: String,
-    upstream: Arc<Upstream>,
-    metrics: Arc<Metrics>,
-    tasks: Tasks,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: Tasks,
+    owner: String,
+    places: Arc<Semaphore>,
+}
+
+/// A roster that is stored and ready to be sent, by the one who holds its lease.
+pub struct Begun {
+    pub(super) account: Arc<Account>,
+    pub(super) roster: StoredRoster,
+    pub(super) requests: Requests,
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl RosterUploads {
-    /// Uploads through this store and to these vendors. `owner` names this replica.
+    /// Uploads through this store and to these vendors. `owner` names this replica; as many rosters as there are `places` are
+    /// sent at once for which nobody waits.
     pub fn new(
         store: Arc<dyn Store>,
         upstream: Arc<Upstream>,
@@ -37,57 +52,172 @@ impl RosterUploads {
         metrics: Arc<Metrics>,
         tasks: Tasks,
         owner: String,
+        places: usize,
     ) -> Self {
-        Self { store, clock, owner, upstream, metrics, tasks }
+        Self { store, clock, upstream, metrics, tasks, owner, places: Arc::new(Semaphore::new(places)) }
     }
 
-    /// Sends a roster. Answers it when the vendor took at least one part.
+    /// A place for a roster that is sent while nobody waits for it.
     ///
     /// # Errors
-    /// Why no part is known to be taken. When a roster was stored all the same, it is part of the error.
-    pub async fn upload(
+    /// `too-many-rosters` when all are taken.
+    pub fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let message = "As many rosters as allowed are being sent with respond-async.";
+            let error = Error::new(ErrorClass::Unavailable, "too-many-rosters", message);
+            error.with_retry_after(FULL_RETRY).into()
+        })
+    }
+
+    /// Stores a roster and all that belongs to it.
+    ///
+    /// # Errors
+    /// Why it was not stored; then nothing of it is left, and nothing was sent.
+    pub async fn begin_upload(
         &self,
         account: &Arc<Account>,
         campaign_id: &str,
         prepared: Prepared,
-        claim: Option<&mut Claim>,
-        trace: &Trace,
-    ) -> Result<RosterView, ApiError> {
-        let vendor = account.vendor.descriptor().vendor.clone();
-        let of_account = |error: Error| ApiError::from(error).of_account(&account.id, &vendor);
-        self.upstream.ensure_token(account).await.map_err(of_account)?;
+    ) -> Result<Begun, ApiError> {
+        self.ensure_token(account).await?;
         let mut roster = self.new_roster(account, campaign_id, &prepared);
-        let name = lease_name(&roster.id);
-        let lease = self.store.acquire_lease(&name, &self.owner, LEASE).await?;
-        let lease = lease
+        let heartbeat = self.hold(&roster.id).await?;
+        let heartbeat = heartbeat
             .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
-        let heartbeat = Heartbeat::start(Arc::clone(&self.store), lease, &self.tasks);
+        roster.fence = heartbeat.lease().fence;
         let Prepared { parts, entries, .. } = prepared;
-        for (part, rows) in entries.into_batches() {
-            let key = entries_key(&roster.id, part + 1);
-            let stored = self.store.put_entries(&account.id, campaign_id, &key, rows, self.clock.now()).await;
-            if let Err(error) = stored {
-                self.forget_entries(&roster, |_| true).await;
-                return Err(error.into());
-            }
-        }
-        if let Err(error) = self.store.put_roster(&roster).await {
-            self.forget_entries(&roster, |_| true).await;
-            return Err(error.into());
-        }
-        if let Some(claim) = claim
-            && let Err(error) = claim.note_sending(&roster.id).await
-        {
-            self.close(&mut roster, &heartbeat).await;
+        if let Err(error) = self.store_all(&roster, &parts, entries).await {
+            self.forget_all(&roster).await;
+            self.release(&heartbeat).await;
             return Err(error);
         }
-        let failure = self.send_parts(account, &mut roster, parts, &heartbeat, trace).await;
-        self.close(&mut roster, &heartbeat).await;
-        match failure {
+        let requests = Requests::Held(parts.into_iter().map(|part| part.request).collect());
+        Ok(Begun { account: Arc::clone(account), roster, requests, heartbeat })
+    }
+
+    async fn store_all(
+        &self,
+        roster: &StoredRoster,
+        parts: &[RosterPart],
+        entries: super::arena::EntryArena,
+    ) -> Result<(), ApiError> {
+        for (part, rows) in entries.into_batches() {
+            let key = entries_key(&roster.id, part + 1);
+            let now = self.clock.now();
+            self.store.put_entries(&roster.account, &roster.campaign_id, &key, rows, now).await?;
+        }
+        bodies::keep(&*self.store, &roster.id, parts, self.clock.now()).await?;
+        self.store.put_roster(roster).await?;
+        Ok(())
+    }
+
+    async fn forget_all(&self, roster: &StoredRoster) {
+        for part in &roster.parts {
+            let key = entries_key(&roster.id, part.n);
+            let entries = self.store.remove_entries(&roster.account, &roster.campaign_id, &key).await;
+            let body = self.store.remove_body(&roster.id, part.n).await;
+            if let Err(error) = entries.and(body) {
+                tracing::warn!(roster = roster.id, problem = %error, "roster.not_removed");
+            }
+        }
+    }
+
+    /// Notes under an idempotency key that a roster is about to be sent.
+    ///
+    /// # Errors
+    /// When that is not possible. Then the roster has ended, and nothing of it was sent.
+    pub async fn note(&self, begun: &mut Begun, claim: &mut Claim) -> Result<(), ApiError> {
+        let noted = claim.note_sending(&begun.roster.id).await;
+        if noted.is_err() {
+            self.conclude(&mut begun.roster).await;
+            self.release(&begun.heartbeat).await;
+        }
+        noted
+    }
+
+    /// Sends a roster while the caller waits. Answers it when the vendor took at least one part now.
+    ///
+    /// # Errors
+    /// Why no part is known to be taken, with the roster.
+    pub async fn finish(&self, begun: Begun, trace: &Trace) -> Result<RosterView, ApiError> {
+        let Begun { account, mut roster, requests, heartbeat } = begun;
+        let ended = self.send_parts(&account, &mut roster, requests, &heartbeat, trace).await;
+        if matches!(ended, Ended::Done | Ended::Failed(_)) {
+            self.conclude(&mut roster).await;
+        }
+        self.release(&heartbeat).await;
+        match ended {
             // None was taken, or nobody knows of any: the caller must not take that for a success.
-            Some(error) if roster.accepted == 0 => Err(with_roster(of_account(error), roster)),
+            Ended::Failed(error) if roster.accepted <= roster.accepted_before => {
+                Err(with_roster(of_account(&account, error), roster))
+            }
+            Ended::Lost(error) => Err(with_roster(error.into(), roster)),
             _ => Ok(roster.into()),
         }
+    }
+
+    /// Sends a roster while nobody waits, and whoever sends it: from now on another replica goes on if this one ends. Answers
+    /// the roster as it is now.
+    ///
+    /// # Errors
+    /// When that cannot be stored. Then the roster has ended, and nothing of it was sent.
+    pub async fn detach(
+        self: &Arc<Self>,
+        mut begun: Begun,
+        place: OwnedSemaphorePermit,
+        trace: Trace,
+    ) -> Result<RosterView, ApiError> {
+        begun.roster.detached = true;
+        if let Err(error) = self.store.put_roster(&begun.roster).await {
+            begun.roster.detached = false;
+            let is_settled = self.conclude(&mut begun.roster).await;
+            self.release(&begun.heartbeat).await;
+            // Where the store has kept the one and not the other, another replica sends it.
+            let error = if is_settled { error.into() } else { not_known(&begun.roster.id) };
+            return Err(error);
+        }
+        // Read back part by part, so that rosters of many megabytes do not wait in memory.
+        begun.requests = Requests::Kept;
+        let view = RosterView::from(begun.roster.clone());
+        self.send_detached(begun, place, trace);
+        Ok(view)
+    }
+
+    /// A roster for which nobody waits, as it is now; `None` for any other.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn find_detached(&self, roster_id: &str) -> Result<Option<RosterView>, ApiError> {
+        let roster = self.store.get_roster(roster_id).await?;
+        Ok(roster.filter(|roster| roster.detached).map(RosterView::from))
+    }
+
+    pub(super) fn send_detached(self: &Arc<Self>, begun: Begun, place: OwnedSemaphorePermit, trace: Trace) {
+        let uploads = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let roster_id = begun.roster.id.clone();
+            if let Err(failure) = uploads.finish(begun, &trace).await {
+                tracing::warn!(roster = roster_id, problem = %failure.error, "roster.sending_failed");
+            }
+            drop(place);
+        });
+    }
+
+    /// Takes the lease of a roster, under a name that nobody else has: two requests in one process are two owners.
+    pub(super) async fn hold(&self, roster_id: &str) -> Result<Option<Heartbeat>, ApiError> {
+        let owner = format!("{}/{}", self.owner, Uuid::new_v4().simple());
+        let lease = self.store.acquire_lease(&format!("roster:{roster_id}"), &owner, LEASE).await?;
+        Ok(lease.map(|lease| Heartbeat::start(Arc::clone(&self.store), lease, &self.tasks)))
+    }
+
+    pub(super) async fn release(&self, heartbeat: &Heartbeat) {
+        if let Err(error) = self.store.release_lease(heartbeat.lease()).await {
+            tracing::warn!(problem = %error, "roster.lease_not_released");
+        }
+    }
+
+    pub(super) async fn ensure_token(&self, account: &Arc<Account>) -> Result<(), ApiError> {
+        self.upstream.ensure_token(account).await.map_err(|error| of_account(account, error))
     }
 
     fn new_roster(&self, account: &Account, campaign_id: &str, prepared: &Prepared) -> StoredRoster {
@@ -105,142 +235,38 @@ impl RosterUploads {
             accepted: 0,
             rejected: prepared.refused,
             rejections: prepared.rejections.clone(),
-            parts: stored_parts(&prepared.parts),
+            parts: stored_parts(&prepared.parts, account.vendor.base_url()),
             created_at: now,
+            fence: 0,
+            attempt: 1,
+            accepted_before: 0,
+            detached: false,
         }
     }
+}
 
-    /// Sends part after part until one fails: what comes behind a failure is left for a retry by the caller. Answers the
-    /// failure.
-    async fn send_parts(
-        &self,
-        account: &Arc<Account>,
-        roster: &mut StoredRoster,
-        parts: Vec<RosterPart>,
-        heartbeat: &Heartbeat,
-        trace: &Trace,
-    ) -> Option<Error> {
-        for (at, part) in parts.into_iter().enumerate() {
-            roster.parts[at].status = StoredPartStatus::Sending;
-            if let Err(error) = self.mark(roster, heartbeat).await {
-                roster.parts[at].status = StoredPartStatus::Pending;
-                return Some(error);
-            }
-            let sent = self.upstream.send_part(account, part.request, trace).await;
-            let part = &mut roster.parts[at];
-            match sent {
-                Ok(status) => {
-                    part.status = StoredPartStatus::Accepted;
-                    part.upstream_status = Some(status);
-                }
-                Err(failure) => {
-                    part.upstream_status = failure.status;
-                    part.status = match failure.error.class {
-                        ErrorClass::OutcomeUnknown => StoredPartStatus::Unknown,
-                        _ => StoredPartStatus::Refused,
-                    };
-                    return Some(failure.error);
-                }
-            }
-        }
-        None
-    }
+fn of_account(account: &Account, error: Error) -> ApiError {
+    ApiError::from(error).of_account(&account.id, &account.vendor.descriptor().vendor)
+}
 
-    /// Stores that a part is being sent, then looks whether the lease is still held. In this order whoever takes the lease
-    /// over either finds the mark or is found here.
-    async fn mark(&self, roster: &StoredRoster, heartbeat: &Heartbeat) -> Result<(), Error> {
-        self.store.put_roster(roster).await.map_err(store_failure)?;
-        if heartbeat.beat().await.map_err(store_failure)? {
-            return Ok(());
-        }
-        let message = "The roster was taken for abandoned; no more of it is sent.";
-        Err(Error::new(ErrorClass::Unavailable, "store-unavailable", message))
-    }
-
-    async fn close(&self, roster: &mut StoredRoster, heartbeat: &Heartbeat) {
-        self.conclude(roster).await;
-        if let Err(error) = self.store.release_lease(heartbeat.lease()).await {
-            tracing::warn!(roster = roster.id, problem = %error, "roster.lease_not_released");
-        }
-    }
-
-    /// Settles what became of a roster, and tells of it.
-    pub(super) async fn conclude(&self, roster: &mut StoredRoster) {
-        settle(roster);
-        self.forget_entries(roster, |part| part.status == StoredPartStatus::Refused).await;
-        // Until its event is in the log the roster counts as being sent: should we die before, the recovery tells of it.
-        let open = StoredRoster { status: RosterStatus::Sending, ..roster.clone() };
-        if let Err(error) = self.store.put_roster(&open).await {
-            // The stored state says less than we know: a part that is "sending" there will be taken for unknown.
-            tracing::error!(roster = roster.id, problem = %error, "roster.outcome_not_stored");
-        }
-        match self.announce(roster).await {
-            Err(error) => tracing::error!(roster = roster.id, problem = %error, "roster.event_not_stored"),
-            Ok(()) => {
-                if let Err(error) = self.store.put_roster(roster).await {
-                    tracing::error!(roster = roster.id, problem = %error, "roster.not_closed");
-                }
-            }
-        }
-        let (account, vendor) = (roster.account.as_str(), roster.vendor.as_str());
-        let status = roster.status.as_str();
-        self.metrics.roster_uploads.with_label_values(&[account, vendor, status]).inc();
-        let counts = [("accepted", roster.accepted), ("rejected", roster.rejected)];
-        for (result, entries) in counts {
-            self.metrics.roster_entries.with_label_values(&[account, vendor, result]).inc_by(entries);
-        }
-        tracing::info!(
-            roster = roster.id,
-            account,
-            status,
-            received = roster.received,
-            accepted = roster.accepted,
-            "roster.sent"
-        );
-    }
-
-    async fn announce(&self, roster: &StoredRoster) -> Result<(), StoreError> {
-        let event = RosterEvent {
-            roster_id: roster.id.clone(),
-            campaign_id: roster.campaign_id.clone(),
-            status: roster.status.as_str().to_owned(),
-            received: roster.received,
-            accepted: roster.accepted,
-            rejected: roster.rejected,
-        };
-        let now = self.clock.now();
-        let draft = event.into_draft(roster.account.clone(), roster.vendor.clone(), now);
-        self.store.append(Batch { events: vec![draft], ..Batch::default() }, now).await.map(|_| ())
-    }
-
-    /// Entries that the vendor did not take are no entries to wait for.
-    async fn forget_entries(&self, roster: &StoredRoster, which: impl Fn(&StoredPart) -> bool) {
-        for part in roster.parts.iter().filter(|part| which(part)) {
-            let key = entries_key(&roster.id, part.n);
-            let removed = self.store.remove_entries(&roster.account, &roster.campaign_id, &key).await;
-            if let Err(error) = removed {
-                tracing::warn!(roster = roster.id, problem = %error, "roster.entries_not_removed");
-            }
-        }
-    }
+fn not_known(roster_id: &str) -> ApiError {
+    let message = format!(
+        "The store did not say whether it has the roster; what becomes of it is in GET /v1/rosters/{roster_id}."
+    );
+    Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message).into()
 }
 
 fn with_roster(error: ApiError, roster: StoredRoster) -> ApiError {
     ApiError { roster: serde_json::to_value(RosterView::from(roster)).ok().map(Box::new), ..error }
 }
 
-/// The name of the lease of one who sends a roster.
-pub(super) fn lease_name(roster_id: &str) -> String {
-    format!("roster:{roster_id}")
-}
-
-/// Under which id the entries of one part are kept, so that those of a refused part can be removed.
-fn entries_key(roster_id: &str, part: u32) -> String {
+/// Under which id the entries of one part are kept, so that those of a refused part can be set aside.
+pub(super) fn entries_key(roster_id: &str, part: u32) -> String {
     format!("{roster_id}/{part}")
 }
 
 /// The parts as they are kept, before anything was sent.
-pub(super) fn stored_parts(parts: &[RosterPart]) -> Vec<StoredPart> {
+pub(super) fn stored_parts(parts: &[RosterPart], base: &str) -> Vec<StoredPart> {
     let stored = |(n, part): (u32, &RosterPart)| StoredPart {
         n,
         form: part.form,
@@ -248,33 +274,7 @@ pub(super) fn stored_parts(parts: &[RosterPart]) -> Vec<StoredPart> {
         bytes: part.bytes,
         status: StoredPartStatus::Pending,
         upstream_status: None,
+        request: Some(bodies::describe(&part.request, base)),
     };
     (1..).zip(parts).map(stored).collect()
-}
-
-/// The status of a roster whose sending has ended: parts that were never begun were refused.
-fn settle(roster: &mut StoredRoster) {
-    for part in &mut roster.parts {
-        part.status = match part.status {
-            StoredPartStatus::Pending => StoredPartStatus::Refused,
-            // Begun, and nobody knows how it ended.
-            StoredPartStatus::Sending => StoredPartStatus::Unknown,
-            settled => settled,
-        };
-    }
-    let entries = |status: StoredPartStatus| -> u64 {
-        let parts = roster.parts.iter().filter(|part| part.status == status);
-        parts.map(|part| u64::from(part.entries)).sum()
-    };
-    let carried: u64 = roster.parts.iter().map(|part| u64::from(part.entries)).sum();
-    let (accepted, refused) = (entries(StoredPartStatus::Accepted), entries(StoredPartStatus::Refused));
-    let unknown = carried - accepted - refused;
-    roster.accepted = accepted;
-    roster.rejected = roster.received.saturating_sub(carried) + refused;
-    roster.status = match (accepted, unknown, roster.rejected) {
-        (_, 1.., _) => RosterStatus::Unknown,
-        (0, 0, _) => RosterStatus::Failed,
-        (_, 0, 0) => RosterStatus::Accepted,
-        (_, 0, _) => RosterStatus::Partial,
-    };
 }

@@ -1,7 +1,7 @@
 //! A roster as it is answered.
 
 use outdial_core::{AccountId, PartForm, Timestamp, VendorId};
-use outdial_store::{StoredPart, StoredPartStatus, StoredRoster};
+use outdial_store::{StoredPart, StoredPartStatus, StoredRoster, SummaryCount};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,7 +23,28 @@ pub struct RosterView {
     pub rejections: Vec<Value>,
     pub rejections_total: u64,
     pub parts: Vec<PartView>,
+    pub attempts: u32,
+    pub progress: Progress,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<EntriesView>,
     pub created_at: Timestamp,
+}
+
+/// How far sending is, as it is answered.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Progress {
+    pub parts_done: u64,
+    pub parts_total: u64,
+}
+
+/// What came of a roster's entries, as it is answered.
+#[derive(Clone, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "openapi.yaml describes each field under RosterEntries")]
+pub struct EntriesView {
+    pub waiting: u64,
+    pub dialled: u64,
+    pub not_dialled: u64,
+    pub by: Vec<SummaryCount>,
 }
 
 /// One upstream request as it is answered.
@@ -34,6 +55,7 @@ pub struct PartView {
     pub entries: u32,
     pub bytes: u64,
     pub status: &'static str,
+    pub sent: bool,
     pub upstream_status: Option<u16>,
 }
 
@@ -52,7 +74,10 @@ impl From<StoredRoster> for RosterView {
             rejections: roster.rejections,
             // Every entry is carried by a part or was refused by us.
             rejections_total: roster.received.saturating_sub(carried),
+            attempts: roster.attempt,
+            progress: Progress::of(&roster.parts),
             parts: roster.parts.iter().map(PartView::from).collect(),
+            entries: None,
             created_at: roster.created_at,
         }
     }
@@ -73,7 +98,30 @@ impl From<&StoredPart> for PartView {
             entries: part.entries,
             bytes: part.bytes,
             status,
+            sent: may_have_arrived(part),
             upstream_status: part.upstream_status,
+        }
+    }
+}
+
+/// Whether a byte of the part may have reached the vendor in the last attempt. One that was refused without a status was never
+/// begun, or nobody took its connection.
+fn may_have_arrived(part: &StoredPart) -> bool {
+    match part.status {
+        StoredPartStatus::Pending => false,
+        StoredPartStatus::Refused => part.upstream_status.is_some(),
+        StoredPartStatus::Sending | StoredPartStatus::Accepted | StoredPartStatus::Unknown => true,
+    }
+}
+
+impl Progress {
+    fn of(parts: &[StoredPart]) -> Self {
+        let open =
+            |part: &&StoredPart| matches!(part.status, StoredPartStatus::Pending | StoredPartStatus::Sending);
+        let count = |parts: usize| u64::try_from(parts).unwrap_or(u64::MAX);
+        Self {
+            parts_done: count(parts.len() - parts.iter().filter(open).count()),
+            parts_total: count(parts.len()),
         }
     }
 }
@@ -82,7 +130,7 @@ impl RosterView {
     /// What would be sent.
     pub fn planned(account: &Account, campaign_id: &str, prepared: Prepared, now: Timestamp) -> Self {
         let planned = |part: StoredPart| PartView { status: "planned", ..PartView::from(&part) };
-        let parts = super::upload::stored_parts(&prepared.parts);
+        let parts = super::upload::stored_parts(&prepared.parts, account.vendor.base_url());
         Self {
             id: None,
             account: account.id.clone(),
@@ -94,7 +142,10 @@ impl RosterView {
             rejected: prepared.refused,
             rejections: prepared.rejections,
             rejections_total: prepared.refused,
+            attempts: 0,
+            progress: Progress::of(&parts),
             parts: parts.into_iter().map(planned).collect(),
+            entries: None,
             created_at: now,
         }
     }

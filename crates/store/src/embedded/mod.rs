@@ -5,6 +5,7 @@ mod kv;
 mod log;
 mod quarantine;
 mod records;
+mod roster_bodies;
 mod rosters;
 mod schema;
 mod subscriptions;

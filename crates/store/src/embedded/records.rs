@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use outdial_core::{AccountId, CallRecord, RecordQuery, Timestamp};
-use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Rows, ToSql, params, params_from_iter};
 
 use super::Embedded;
 use crate::{
@@ -175,14 +175,7 @@ fn summarize(connection: &Connection, account: &str, campaign: &str) -> rusqlite
     let sql = "SELECT outcome, round, COUNT(*) FROM records WHERE account = ?1 AND campaign_id = ?2
         GROUP BY round, outcome ORDER BY round, outcome";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(of, |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
-    let mut counts = Vec::new();
-    for row in rows {
-        let (outcome, round, records) = row?;
-        if let Ok(outcome) = outcome.parse() {
-            counts.push(SummaryCount { outcome, round, records: to_count(records) });
-        }
-    }
+    let counts = read_counts(statement.query(of)?)?;
     Ok(Summary {
         entries_uploaded: count(
             "SELECT COUNT(*) FROM roster_entries WHERE account = ?1 AND campaign_id = ?2",
@@ -221,6 +214,17 @@ fn count_by_hour(
         if let Some(count) = counts.get_mut(usize::from(hour)) {
             let side = if is_push { &mut count.by_push } else { &mut count.only_by_search };
             *side = to_count(records);
+        }
+    }
+    Ok(counts)
+}
+
+/// Rows of outcome, round and count.
+pub(super) fn read_counts(mut rows: Rows<'_>) -> rusqlite::Result<Vec<SummaryCount>> {
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Ok(outcome) = row.get::<_, String>(0)?.parse() {
+            counts.push(SummaryCount { outcome, round: row.get(1)?, records: to_count(row.get(2)?) });
         }
     }
     Ok(counts)

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use outdial_core::{AccountId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use super::Embedded;
+use super::{Embedded, records::read_counts, roster_bodies};
 use crate::{
-    EntryRow, RosterFilter, Rosters, StoreError, StoredRoster,
+    EntryOutcomes, EntryRow, RosterFilter, Rosters, StoreError, StoredRoster,
     roles::check_entries,
     sqlite::{from_json, to_count, to_sql_limit},
 };
@@ -16,21 +16,24 @@ const EXPIRE_STEP: i64 = 10_000;
 
 #[async_trait]
 impl Rosters for Embedded {
-    async fn put_roster(&self, roster: &StoredRoster) -> Result<(), StoreError> {
+    async fn put_roster(&self, roster: &StoredRoster) -> Result<bool, StoreError> {
         let roster = roster.clone();
         self.write(move |connection| {
             let json = serde_json::to_string(&roster).map_err(from_json)?;
-            let sql = "INSERT OR REPLACE INTO rosters (id, account, campaign_id, status, created_at, json)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            connection.prepare_cached(sql)?.execute(params![
+            let sql = "INSERT INTO rosters (id, account, campaign_id, status, created_at, json, fence)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                ON CONFLICT (id) DO UPDATE SET status = excluded.status, json = excluded.json, fence = excluded.fence
+                WHERE rosters.fence <= excluded.fence";
+            let written = connection.prepare_cached(sql)?.execute(params![
                 roster.id,
                 roster.account.as_str(),
                 roster.campaign_id,
                 roster.status.as_str(),
                 roster.created_at.millis(),
-                json
+                json,
+                i64::try_from(roster.fence).unwrap_or(i64::MAX)
             ])?;
-            Ok(())
+            Ok(written > 0)
         })
         .await
     }
@@ -73,10 +76,41 @@ impl Rosters for Embedded {
     ) -> Result<(), StoreError> {
         let (account, campaign, roster) = (account.to_string(), campaign_id.to_owned(), roster_id.to_owned());
         self.write(move |connection| {
-            let sql = "DELETE FROM roster_entries WHERE roster_id = ?1 AND account = ?2 AND campaign_id = ?3";
-            connection.prepare_cached(sql)?.execute(params![roster, account, campaign]).map(|_| ())
+            for table in ["roster_entries", "withheld_entries"] {
+                let sql = format!("DELETE FROM {table} WHERE {OF_ROSTER}");
+                connection.prepare_cached(&sql)?.execute(params![roster, account, campaign])?;
+            }
+            Ok(())
         })
         .await
+    }
+
+    async fn withhold_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        self.move_entries("roster_entries", "withheld_entries", account, campaign_id, roster_id).await
+    }
+
+    async fn restore_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        self.move_entries("withheld_entries", "roster_entries", account, campaign_id, roster_id).await
+    }
+
+    async fn entry_outcomes(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<EntryOutcomes, StoreError> {
+        let (account, campaign, roster) = (account.to_string(), campaign_id.to_owned(), roster_id.to_owned());
+        self.read(move |connection| count_outcomes(connection, &account, &campaign, &roster)).await
     }
 
     async fn get_roster(&self, id: &str) -> Result<Option<StoredRoster>, StoreError> {
@@ -141,14 +175,77 @@ impl Rosters for Embedded {
             let removed =
                 connection.prepare_cached(sql)?.execute(params![older_than.millis(), EXPIRE_STEP])?;
             let removed = i64::try_from(removed).unwrap_or(i64::MAX);
-            if removed < EXPIRE_STEP {
-                let sql = "DELETE FROM rosters WHERE created_at < ?1";
-                connection.prepare_cached(sql)?.execute([older_than.millis()])?;
+            let (chunks, no_more) = roster_bodies::expire(connection, older_than)?;
+            if removed < EXPIRE_STEP && no_more {
+                for rest in ["withheld_entries WHERE stored_at", "rosters WHERE created_at"] {
+                    let sql = format!("DELETE FROM {rest} < ?1");
+                    connection.prepare_cached(&sql)?.execute([older_than.millis()])?;
+                }
             }
-            Ok(to_count(removed))
+            Ok(to_count(removed.saturating_add(chunks)))
         })
         .await
     }
+}
+
+/// The entries of a roster in either table.
+const OF_ROSTER: &str = "roster_id = ?1 AND account = ?2 AND campaign_id = ?3";
+
+impl Embedded {
+    async fn move_entries(
+        &self,
+        from: &'static str,
+        to: &'static str,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        let (account, campaign, roster) = (account.to_string(), campaign_id.to_owned(), roster_id.to_owned());
+        self.write(move |connection| {
+            let columns = "roster_id, entry_id, account, campaign_id, number, customer_id, stored_at";
+            let copy = format!(
+                "INSERT OR REPLACE INTO {to} ({columns}) SELECT {columns} FROM {from} WHERE {OF_ROSTER}"
+            );
+            for sql in [copy, format!("DELETE FROM {from} WHERE {OF_ROSTER}")] {
+                connection.prepare_cached(&sql)?.execute(params![roster, account, campaign])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The index is named, for without it every record of the campaign would be looked at for every entry.
+const RECORDS_OF_ENTRY: &str = "records AS r INDEXED BY records_by_entry
+    ON r.roster_entry_id = e.entry_id AND r.account = e.account AND r.campaign_id = e.campaign_id";
+
+fn count_outcomes(
+    connection: &Connection,
+    account: &str,
+    campaign: &str,
+    roster: &str,
+) -> rusqlite::Result<EntryOutcomes> {
+    let of = params![roster, account, campaign];
+    let entries = "roster_entries AS e";
+    let of_roster = "e.roster_id = ?1 AND e.account = ?2 AND e.campaign_id = ?3";
+    let sql = format!(
+        "SELECT r.outcome, r.round, COUNT(*) FROM {entries} JOIN {RECORDS_OF_ENTRY}
+         WHERE {of_roster} GROUP BY r.round, r.outcome ORDER BY r.round, r.outcome"
+    );
+    let counts = read_counts(connection.prepare_cached(&sql)?.query(of)?)?;
+    let sql = format!(
+        "SELECT COUNT(*), COUNT(known), COALESCE(SUM(known), 0) FROM
+         (SELECT MAX(r.disposition <> 'not_dialled') AS known FROM {entries} LEFT JOIN {RECORDS_OF_ENTRY}
+          WHERE {of_roster} GROUP BY e.entry_id)"
+    );
+    connection.prepare_cached(&sql)?.query_row(of, |row| {
+        Ok(EntryOutcomes {
+            entries: to_count(row.get(0)?),
+            with_result: to_count(row.get(1)?),
+            dialled: to_count(row.get(2)?),
+            counts,
+        })
+    })
 }
 
 pub(super) fn find_entry(

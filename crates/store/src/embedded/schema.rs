@@ -3,7 +3,8 @@
 use crate::sqlite::Schema;
 
 /// The tables of the embedded store.
-pub(super) const SCHEMA: Schema = Schema { name: "store", steps: &[FIRST, SUBSCRIPTIONS, RECEIVED_VIA] };
+pub(super) const SCHEMA: Schema =
+    Schema { name: "store", steps: &[FIRST, SUBSCRIPTIONS, RECEIVED_VIA, ROSTERS] };
 
 const FIRST: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -65,6 +66,25 @@ UPDATE records SET received_via = json_extract(json, '$.received_via');
 CREATE INDEX records_by_arrival ON records (account, sort_millis, campaign_id, received_via);
 ";
 
+/// What was not taken by the vendor and may be sent again: entries set aside, bodies in chunks. The index of records holds all
+/// that is counted of an entry.
+const ROSTERS: &str = "
+ALTER TABLE rosters ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE withheld_entries (
+    roster_id TEXT NOT NULL, entry_id TEXT NOT NULL, account TEXT NOT NULL, campaign_id TEXT NOT NULL,
+    number TEXT NOT NULL, customer_id TEXT, stored_at INTEGER NOT NULL, PRIMARY KEY (roster_id, entry_id)
+) WITHOUT ROWID;
+CREATE INDEX withheld_entries_by_age ON withheld_entries (stored_at);
+CREATE TABLE roster_bodies (
+    roster_id TEXT NOT NULL, part INTEGER NOT NULL, chunk INTEGER NOT NULL, stored_at INTEGER NOT NULL,
+    body BLOB NOT NULL, PRIMARY KEY (roster_id, part, chunk)
+);
+CREATE INDEX roster_bodies_by_age ON roster_bodies (stored_at);
+DROP INDEX records_by_entry;
+CREATE INDEX records_by_entry ON records (roster_entry_id, account, campaign_id, disposition, outcome, round)
+    WHERE roster_entry_id IS NOT NULL;
+";
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -108,6 +128,6 @@ mod tests {
         drop(later);
         let refused = open_writer(&path, &SCHEMA).unwrap_err();
         assert_eq!(refused.kind, StoreErrorKind::Invalid);
-        assert!(refused.detail.contains("has version 4, this program writes version 3"), "{refused}");
+        assert!(refused.detail.contains("has version 5, this program writes version 4"), "{refused}");
     }
 }

@@ -11,8 +11,11 @@
 //! | `records:{account}`, `records:{account}:{campaign}` | sorted sets of record ids by start, newest first |
 //! | `arrivals:{account}`, `arrivals:{account}:{campaign}` | hashes: records by `{hour}|{push or search}` |
 //! | `outcomes:` `reached:` `dialled:{account}:{campaign}` | hashes: records by round and outcome, and by entry |
+//! | `results:{account}:{campaign}` | hash: entry id to the round and outcome of each of its records |
 //! | `entries:{account}:{campaign}` | hash: entry id to `{roster}\n{json}` |
 //! | `entries-of:{group}`, `entries` | set of a roster's entry ids; sorted set of groups by age |
+//! | `withheld:{group}` | hash: a roster's entries that the vendor did not take |
+//! | `body:{roster}/{part}`, `bodies` | hash: number to bytes of a chunk; sorted set of bodies by age |
 //! | `roster:{id}`, `rosters:{account}`, `rosters` | JSON; ids by name; `{account}/{id}` by age |
 //! | `quarantine:{id}` | hash: `account`, `reason`, `facts` (JSON), `raw` |
 //! | `quarantined:{account}`, `quarantined:{account}:{reason}`, `quarantined` | ids by name, by name, by age |

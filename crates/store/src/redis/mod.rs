@@ -13,6 +13,7 @@ mod log;
 mod plan;
 mod quarantine;
 mod records;
+mod roster_bodies;
 mod rosters;
 mod scripts;
 mod subscriptions;

@@ -69,8 +69,7 @@ impl CallRecords for Redis {
         }
         type Numbers = (Vec<(String, u64)>, u64, u64, u64);
         let (outcomes, uploaded, reached, dialled): Numbers = self.shared.read(&pipeline).await?;
-        let mut counts: Vec<SummaryCount> = outcomes.iter().filter_map(parse_count).collect();
-        counts.sort_by_key(|count| (count.round, count.outcome.as_str()));
+        let counts = read_counts(outcomes.iter().map(|(name, records)| (name, records)));
         Ok(Summary {
             entries_uploaded: uploaded,
             entries_with_result: reached,
@@ -189,8 +188,14 @@ impl Redis {
     }
 }
 
-/// A count by `{round}|{outcome}`.
-fn parse_count((name, records): &(String, u64)) -> Option<SummaryCount> {
+/// Counts by `{round}|{outcome}`, in order.
+pub(super) fn read_counts<'a>(named: impl Iterator<Item = (&'a String, &'a u64)>) -> Vec<SummaryCount> {
+    let mut counts: Vec<SummaryCount> = named.filter_map(parse_count).collect();
+    counts.sort_by_key(|count| (count.round, count.outcome.as_str()));
+    counts
+}
+
+fn parse_count((name, records): (&String, &u64)) -> Option<SummaryCount> {
     let (round, outcome) = name.split_once('|')?;
     let outcome: Outcome = outcome.parse().ok()?;
     Some(SummaryCount { outcome, round: round.parse().ok(), records: *records })

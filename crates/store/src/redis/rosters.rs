@@ -1,12 +1,17 @@
 //! Rosters and their entries in Redis.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use outdial_core::{AccountId, Timestamp};
-use redis::{cmd, pipe};
+use redis::{ScriptInvocation, cmd, pipe};
 
-use super::{EXPIRE_LIMIT, EXPIRE_STEP, Redis, quarantine::add_older, scripts, unreadable};
+use super::{
+    EXPIRE_LIMIT, EXPIRE_STEP, Redis, quarantine::add_older, records::read_counts, scripts, unreadable,
+};
 use crate::{
-    EntryRow, RosterFilter, Rosters, StoreError, StoreErrorKind, StoredRoster, roles::check_entries,
+    EntryOutcomes, EntryRow, RosterFilter, Rosters, StoreError, StoreErrorKind, StoredRoster,
+    roles::check_entries,
 };
 
 /// How many rosters are looked at in one step of a list.
@@ -17,10 +22,10 @@ type Group = (String, String, String);
 
 #[async_trait]
 impl Rosters for Redis {
-    async fn put_roster(&self, roster: &StoredRoster) -> Result<(), StoreError> {
+    async fn put_roster(&self, roster: &StoredRoster) -> Result<bool, StoreError> {
         let mut call = scripts::call(&self.scripts.put_roster, &self.keys);
         call.arg(&roster.id).arg(roster.account.as_str());
-        call.arg(roster.created_at.millis()).arg(to_json(roster)?);
+        call.arg(roster.created_at.millis()).arg(roster.fence).arg(to_json(roster)?);
         self.write_durably(&call).await
     }
 
@@ -51,6 +56,57 @@ impl Rosters for Redis {
         let group = (account.to_string(), campaign_id.to_owned(), roster_id.to_owned());
         while self.remove_some(&group).await?.0 > 0 {}
         Ok(())
+    }
+
+    async fn withhold_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        let step = self.entries_step(&self.scripts.withhold_entries, account, campaign_id, roster_id)?;
+        while self.write_durably::<u64>(&step).await? > 0 {}
+        Ok(())
+    }
+
+    async fn restore_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        let step = self.entries_step(&self.scripts.restore_entries, account, campaign_id, roster_id)?;
+        while self.write_durably::<u64>(&step).await? > 0 {}
+        Ok(())
+    }
+
+    async fn entry_outcomes(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<EntryOutcomes, StoreError> {
+        let (mut sums, mut counts) = (EntryOutcomes::default(), HashMap::<String, u64>::new());
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut step =
+                self.entries_step(&self.scripts.entry_outcomes, account, campaign_id, roster_id)?;
+            step.arg(&cursor);
+            type Some = (String, u64, u64, u64, Vec<(String, u64)>);
+            let (next, entries, with_result, dialled, records): Some = self.shared.read(&step).await?;
+            sums.entries += entries;
+            sums.with_result += with_result;
+            sums.dialled += dialled;
+            for (outcome, count) in records {
+                *counts.entry(outcome).or_default() += count;
+            }
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+        sums.counts = read_counts(counts.iter());
+        Ok(sums)
     }
 
     async fn get_roster(&self, id: &str) -> Result<Option<StoredRoster>, StoreError> {
@@ -101,7 +157,7 @@ impl Rosters for Redis {
     }
 
     async fn expire_rosters(&self, older_than: Timestamp) -> Result<u64, StoreError> {
-        let mut removed = 0;
+        let mut removed = self.expire_in_steps(&self.scripts.expire_bodies, older_than.millis()).await?;
         while removed < EXPIRE_LIMIT {
             let mut oldest = cmd("ZRANGE");
             oldest.arg(self.keys.key("entries")).arg("-inf").arg(format!("({}", older_than.millis()));
@@ -119,6 +175,20 @@ impl Rosters for Redis {
 }
 
 impl Redis {
+    /// A call of a script that does a step with the entries of a roster.
+    fn entries_step<'a>(
+        &self,
+        script: &'a redis::Script,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<ScriptInvocation<'a>, StoreError> {
+        let mut call = scripts::call(script, &self.keys);
+        call.arg(format!("{account}:{campaign_id}")).arg(roster_id).arg(EXPIRE_STEP);
+        call.arg(to_json(&(account, campaign_id, roster_id))?);
+        Ok(call)
+    }
+
     /// Removes some entries of a roster. Answers how many are left, and how many were removed.
     async fn remove_some(&self, group: &Group) -> Result<(u64, u64), StoreError> {
         let (account, campaign, roster) = group;

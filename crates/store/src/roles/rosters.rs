@@ -5,7 +5,7 @@ use outdial_core::{AccountId, PartForm, Timestamp, VendorId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{StoreError, StoreErrorKind};
+use crate::{StoreError, StoreErrorKind, SummaryCount};
 
 /// How an upload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,22 @@ pub struct StoredPart {
     pub status: StoredPartStatus,
     /// The vendor's HTTP status.
     pub upstream_status: Option<u16>,
+    /// How it travels, where its body is kept until the vendor has it. `None` of rosters from before bodies were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<StoredRequest>,
+}
+
+/// The request of a part without its body and without the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query below the vendor's address, beginning with `/`.
+    pub target: String,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// Size of the body.
+    pub bytes: u64,
 }
 
 /// A roster as it is kept and answered.
@@ -94,6 +110,22 @@ pub struct StoredRoster {
     pub parts: Vec<StoredPart>,
     /// When the request came in.
     pub created_at: Timestamp,
+    /// Fence of the lease under which it is written.
+    #[serde(default)]
+    pub fence: u64,
+    /// How often sending was begun: 1 for the upload, one more for each retry.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
+    /// Entries that the vendor took in earlier attempts.
+    #[serde(default)]
+    pub accepted_before: u64,
+    /// Whether its sender's death leaves it to others to send what was not begun: nobody waits for the answer.
+    #[serde(default)]
+    pub detached: bool,
+}
+
+const fn first_attempt() -> u32 {
+    1
 }
 
 /// What is kept of an entry, so that a result can be joined to it.
@@ -105,6 +137,19 @@ pub struct EntryRow {
     pub number: String,
     /// The uploader's own id of the customer.
     pub customer_id: Option<String>,
+}
+
+/// What came of entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryOutcomes {
+    /// Entries that are kept.
+    pub entries: u64,
+    /// Those of which a result is known, dialled or not.
+    pub with_result: u64,
+    /// Those that were dialled at least once.
+    pub dialled: u64,
+    /// Records of them, sorted by round, then outcome.
+    pub counts: Vec<SummaryCount>,
 }
 
 /// Most entries that one call takes.
@@ -133,11 +178,12 @@ pub struct RosterFilter {
 /// Rosters.
 #[async_trait]
 pub trait Rosters: Send + Sync {
-    /// Stores a roster, new or changed, durably.
+    /// Stores a roster, new or changed, durably, unless it was stored under a later fence: then somebody else sends it by
+    /// now. Answers whether it did.
     ///
     /// # Errors
     /// `Unavailable`, `OutcomeUnknown`; storing the same roster again is safe.
-    async fn put_roster(&self, roster: &StoredRoster) -> Result<(), StoreError>;
+    async fn put_roster(&self, roster: &StoredRoster) -> Result<bool, StoreError>;
 
     /// Stores entries of a roster durably, under its account and campaign; an entry id that is known already is overwritten.
     /// At most 10,000 a call.
@@ -153,7 +199,7 @@ pub trait Rosters: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Removes the entries of a roster that the vendor did not take.
+    /// Removes the entries of a roster, withheld ones too.
     ///
     /// # Errors
     /// `Unavailable`, `OutcomeUnknown`.
@@ -163,6 +209,41 @@ pub trait Rosters: Send + Sync {
         campaign_id: &str,
         roster_id: &str,
     ) -> Result<(), StoreError>;
+
+    /// Sets the entries of a roster that the vendor did not take aside: they are found and counted no longer. Those that are
+    /// another roster's by now stay as they are.
+    ///
+    /// # Errors
+    /// `Unavailable`, `OutcomeUnknown`; doing it again is safe.
+    async fn withhold_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError>;
+
+    /// Puts withheld entries back, durably, as if they were uploaded now: they overwrite others of their ids.
+    ///
+    /// # Errors
+    /// `Unavailable`, `OutcomeUnknown`; doing it again is safe.
+    async fn restore_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError>;
+
+    /// What came of the entries of a roster, those that are another roster's by now not counted. It looks at each of them
+    /// once.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn entry_outcomes(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<EntryOutcomes, StoreError>;
 
     /// One roster.
     ///
@@ -192,8 +273,8 @@ pub trait Rosters: Send + Sync {
         entry_id: &str,
     ) -> Result<Option<EntryRow>, StoreError>;
 
-    /// Removes rosters that were created, and entries that were stored, before a time. Answers how many entries were removed,
-    /// at most 10,000 a call.
+    /// Removes rosters that were created, and entries and bodies that were stored, before a time. Answers how many entries and
+    /// chunks of bodies were removed, at most some ten thousand a call.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -8,10 +8,10 @@ use outdial_core::{AccountId, CallRecord, Position, RecordQuery, Timestamp};
 
 use super::Spooled;
 use crate::{
-    CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryRow, HourCount, Kv, Lease, Leases,
-    PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, RosterFilter,
-    Rosters, StoreError, StoredDelivery, StoredRoster, StoredSubscription, Subscriptions, Summary,
-    TurnAnswer, TurnRequest, Turns,
+    CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryOutcomes, EntryRow, HourCount, Kv,
+    Lease, Leases, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage,
+    RosterBodies, RosterFilter, Rosters, StoreError, StoredDelivery, StoredRoster, StoredSubscription,
+    Subscriptions, Summary, TurnAnswer, TurnRequest, Turns,
 };
 
 #[async_trait]
@@ -51,7 +51,7 @@ impl CallRecords for Spooled {
 
 #[async_trait]
 impl Rosters for Spooled {
-    async fn put_roster(&self, roster: &StoredRoster) -> Result<(), StoreError> {
+    async fn put_roster(&self, roster: &StoredRoster) -> Result<bool, StoreError> {
         self.redis.put_roster(roster).await
     }
 
@@ -73,6 +73,33 @@ impl Rosters for Spooled {
         roster_id: &str,
     ) -> Result<(), StoreError> {
         self.redis.remove_entries(account, campaign_id, roster_id).await
+    }
+
+    async fn withhold_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        self.redis.withhold_entries(account, campaign_id, roster_id).await
+    }
+
+    async fn restore_entries(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<(), StoreError> {
+        self.redis.restore_entries(account, campaign_id, roster_id).await
+    }
+
+    async fn entry_outcomes(
+        &self,
+        account: &AccountId,
+        campaign_id: &str,
+        roster_id: &str,
+    ) -> Result<EntryOutcomes, StoreError> {
+        self.redis.entry_outcomes(account, campaign_id, roster_id).await
     }
 
     async fn get_roster(&self, id: &str) -> Result<Option<StoredRoster>, StoreError> {
@@ -99,6 +126,37 @@ impl Rosters for Spooled {
 
     async fn expire_rosters(&self, older_than: Timestamp) -> Result<u64, StoreError> {
         self.redis.expire_rosters(older_than).await
+    }
+}
+
+#[async_trait]
+impl RosterBodies for Spooled {
+    async fn put_body_chunk(
+        &self,
+        roster_id: &str,
+        part: u32,
+        chunk: u32,
+        bytes: Bytes,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.redis.put_body_chunk(roster_id, part, chunk, bytes, now).await
+    }
+
+    async fn get_body_chunk(
+        &self,
+        roster_id: &str,
+        part: u32,
+        chunk: u32,
+    ) -> Result<Option<Bytes>, StoreError> {
+        self.redis.get_body_chunk(roster_id, part, chunk).await
+    }
+
+    async fn count_body_chunks(&self, roster_id: &str, part: u32) -> Result<u64, StoreError> {
+        self.redis.count_body_chunks(roster_id, part).await
+    }
+
+    async fn remove_body(&self, roster_id: &str, part: u32) -> Result<(), StoreError> {
+        self.redis.remove_body(roster_id, part).await
     }
 }
 

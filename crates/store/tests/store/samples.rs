@@ -8,8 +8,8 @@ use outdial_core::{
 use outdial_store::{
     Appended, Batch, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress, DeliveryStatus,
     Disabling, EntryRow, QuarantineDraft, Replay, RosterStatus, SigningSecret, Store, StoredDelivery,
-    StoredEvent, StoredPart, StoredPartStatus, StoredRoster, StoredSubscription, SubscriptionFilter,
-    SubscriptionStatus,
+    StoredEvent, StoredPart, StoredPartStatus, StoredRequest, StoredRoster, StoredSubscription,
+    SubscriptionFilter, SubscriptionStatus,
 };
 
 use crate::backend::at;
@@ -78,6 +78,7 @@ pub fn roster_event(roster_id: &str) -> EventDraft {
     let event = RosterEvent {
         roster_id: roster_id.into(),
         campaign_id: "c1".into(),
+        attempt: 1,
         status: "accepted".into(),
         received: 2,
         accepted: 2,
@@ -119,8 +120,18 @@ pub fn roster(id: &str, account_id: &str, campaign_id: &str, millis: i64) -> Sto
             bytes: 120,
             status: StoredPartStatus::Sending,
             upstream_status: Some(200),
+            request: Some(StoredRequest {
+                method: "POST".into(),
+                target: "/ocm/fileupload?activity_id=c1".into(),
+                headers: vec![("content-type".into(), "text/plain".into())],
+                bytes: 140,
+            }),
         }],
         created_at: at(millis),
+        fence: 7,
+        attempt: 2,
+        accepted_before: 1,
+        detached: true,
     }
 }
 

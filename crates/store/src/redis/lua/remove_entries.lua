@@ -11,6 +11,7 @@ for _, id in ipairs(redis.call('SPOP', group, ARGV[3])) do
 end
 local left = redis.call('SCARD', group)
 if left == 0 then
+  redis.call('UNLINK', prefix .. 'withheld:' .. ARGV[4])
   redis.call('ZREM', prefix .. 'entries', ARGV[4])
 end
 return { left, removed }

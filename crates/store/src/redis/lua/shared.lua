@@ -13,6 +13,31 @@ local function bump(key, field, by)
   end
 end
 
+-- Longest list of an entry's results; calls beyond are counted in the campaign's numbers alone.
+local RESULTS = 2000
+
+-- Notes a result of an entry, or takes it out: "round|outcome", joined by semicolons.
+local function note_result(key, entry, outcome, by)
+  local results = redis.call('HGET', key, entry)
+  if by > 0 then
+    if not results then
+      redis.call('HSET', key, entry, outcome)
+    elseif #results < RESULTS then
+      redis.call('HSET', key, entry, results .. ';' .. outcome)
+    end
+    return
+  end
+  local first, last = string.find(';' .. (results or '') .. ';', ';' .. outcome .. ';', 1, true)
+  if first then
+    local rest = string.sub(results, 1, math.max(first - 2, 0)) .. string.sub(results, first == 1 and last or last - 1)
+    if rest == '' then
+      redis.call('HDEL', key, entry)
+    else
+      redis.call('HSET', key, entry, rest)
+    end
+  end
+end
+
 -- Counts a record into the numbers of its hour and of its campaign, or out of them. `facts` is [account, campaign,
 -- "round|outcome", entry, dialled, "hour|via"] in JSON; records of the first versions lack the last.
 local function count(facts, id, by)
@@ -33,6 +58,7 @@ local function count(facts, id, by)
   bump(prefix .. 'outcomes:' .. owner, outcome, by)
   if entry ~= cjson.null then
     bump(prefix .. 'reached:' .. owner, entry, by)
+    note_result(prefix .. 'results:' .. owner, entry, outcome, by)
     if dialled then
       bump(prefix .. 'dialled:' .. owner, entry, by)
     end

@@ -9,6 +9,8 @@ pub mod log;
 pub mod quarantine;
 pub mod records;
 pub mod restart;
+pub mod roster_bodies;
+pub mod roster_entries;
 pub mod rosters;
 pub mod subscriptions;
 pub mod summary;

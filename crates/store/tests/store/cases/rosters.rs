@@ -1,6 +1,6 @@
 //! Rosters and their entries.
 
-use outdial_store::{RosterFilter, RosterStatus, Store, StoreErrorKind};
+use outdial_store::{RosterFilter, RosterStatus, Store, StoreErrorKind, StoredRoster};
 
 use crate::{
     backend::{Backend, at},
@@ -17,6 +17,20 @@ pub async fn a_roster_is_kept_as_it_was_put(backend: &mut dyn Backend) {
     store.put_roster(&sent).await.unwrap();
     assert_eq!(store.get_roster("ros_1").await.unwrap(), Some(sent));
     assert_eq!(store.get_roster("ros_2").await.unwrap(), None);
+}
+
+pub async fn a_late_owner_does_not_overwrite_a_roster(backend: &mut dyn Backend) {
+    let store = backend.store();
+    let late = StoredRoster { fence: 41, ..roster("ros_1", "ic-1", "c1", 0) };
+    let next = StoredRoster { fence: 42, status: RosterStatus::Unknown, ..late.clone() };
+    assert!(store.put_roster(&late).await.unwrap());
+    assert!(store.put_roster(&late).await.unwrap(), "a fence writes as often as it likes");
+    assert!(store.put_roster(&next).await.unwrap());
+    assert!(!store.put_roster(&late).await.unwrap());
+    assert_eq!(store.get_roster("ros_1").await.unwrap(), Some(next.clone()));
+    let filter = RosterFilter { accounts: vec![account("ic-1")], ..RosterFilter::default() };
+    let sending = RosterFilter { status: Some(RosterStatus::Sending), ..filter };
+    assert!(store.list_rosters(&sending, None, 10).await.unwrap().is_empty());
 }
 
 pub async fn rosters_are_listed_newest_first(backend: &mut dyn Backend) {
