@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -30,10 +31,19 @@ impl GatewayProcess {
     /// # Panics
     /// When it does not start.
     pub fn start(path: &str, world: &World) -> Self {
+        Self::start_later(path, world, Duration::ZERO)
+    }
+
+    /// Starts it so much later by its clock.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_later(path: &str, world: &World, later: Duration) -> Self {
         let config = world.path("outdial.toml");
         std::fs::write(&config, world.toml()).unwrap();
         let mut command = Command::new(path);
-        command.arg(&config).envs(world.variables()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg(&config).arg(later.as_millis().to_string());
+        command.envs(world.variables()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -17,9 +17,9 @@ use crate::{
     waiting::{eventually, soon},
 };
 
-/// A clock that is ahead.
+/// A clock that is ahead by so many milliseconds.
 #[derive(Debug)]
-struct AheadClock(i64);
+pub struct AheadClock(pub i64);
 
 impl Clock for AheadClock {
     fn now(&self) -> Timestamp {

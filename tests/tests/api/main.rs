@@ -25,6 +25,7 @@ mod roster_entries;
 mod roster_faults;
 mod roster_forms;
 mod roster_keys;
+mod roster_kills;
 mod roster_retries;
 mod roster_rules;
 mod routes;

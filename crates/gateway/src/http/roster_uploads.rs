@@ -212,15 +212,12 @@ impl Job {
         let uploads = &service.uploads;
         let place = if responds_async { Some(uploads.place()?) } else { None };
         let status = work.status();
-        let mut begun = match work {
+        let begun = match work {
             Work::Upload { campaign_id, prepared } => {
-                uploads.begin_upload(&account, &campaign_id, *prepared).await?
+                uploads.begin_upload(&account, &campaign_id, *prepared, claim).await?
             }
-            Work::Retry { roster_id } => uploads.begin_retry(&account, &roster_id).await?,
+            Work::Retry { roster_id } => uploads.begin_retry(&account, &roster_id, claim).await?,
         };
-        if let Some(claim) = claim {
-            uploads.note(&mut begun, claim).await?;
-        }
         match place {
             Some(place) => Ok(save_roster(202, &uploads.detach(begun, place, trace).await?)),
             None => Ok(save_roster(status, &uploads.finish(begun, &trace).await?)),

@@ -39,6 +39,9 @@ struct Kept {
     /// Whose claim it is. One who stood still until their lease ended finds another's here, and keeps off.
     #[serde(default)]
     owner: String,
+    /// Set before a roster is stored: one that is there is not begun anew, though nothing of it was sent.
+    #[serde(default)]
+    reserved: Option<String>,
     /// Set before the first byte goes to the vendor.
     roster_id: Option<String>,
     answer: Option<SavedAnswer>,
@@ -50,7 +53,7 @@ pub enum Begin {
     Fresh(Claim),
     /// It was answered before.
     Replay(SavedAnswer),
-    /// The one who worked for it died after it had begun to send this roster.
+    /// The one who worked for it died after it had stored this roster, or begun to send it.
     Orphaned(String, Claim),
 }
 
@@ -98,14 +101,22 @@ impl Idempotency {
         let heartbeat = Heartbeat::start(Arc::clone(&self.store), lease, &self.tasks);
         // Between the look and the lease the first may have ended.
         let (stored, kept) = self.load(&key).await?.unzip();
-        let fresh = Kept { fingerprint: fingerprint.clone(), owner, roster_id: None, answer: None };
+        let fresh =
+            Kept { fingerprint: fingerprint.clone(), owner, reserved: None, roster_id: None, answer: None };
         let kept = kept.unwrap_or_else(|| fresh.clone());
         let mut claim = Claim { store: Arc::clone(&self.store), key, kept, stored, heartbeat };
         if let Err(reused) = check_fingerprint(&claim.kept, &fingerprint) {
             claim.release().await;
             return Err(reused);
         }
-        match (claim.kept.answer.clone(), claim.kept.roster_id.clone()) {
+        let begun = match self.find_begun(&claim.kept).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                claim.release().await;
+                return Err(error.into());
+            }
+        };
+        match (claim.kept.answer.clone(), begun) {
             (Some(answer), _) => {
                 claim.release().await;
                 Ok(Begin::Replay(answer))
@@ -119,6 +130,14 @@ impl Idempotency {
                 claim.release().await;
                 Err(taken.map_or_else(ApiError::from, |_| in_progress()))
             }
+        }
+    }
+
+    /// The roster that was begun under a key. One that was to be stored and is not there was not.
+    async fn find_begun(&self, kept: &Kept) -> Result<Option<String>, StoreError> {
+        match (&kept.roster_id, &kept.reserved) {
+            (None, Some(reserved)) => Ok(self.store.get_roster(reserved).await?.map(|roster| roster.id)),
+            (sent, _) => Ok(sent.clone()),
         }
     }
 
@@ -148,6 +167,15 @@ impl Claim {
         if let Err(error) = self.store.release_lease(self.heartbeat.lease()).await {
             tracing::warn!(problem = %error, "idempotency.lease_not_released");
         }
+    }
+
+    /// Notes that a roster is about to be stored: one that is found under the key is not stored a second time.
+    ///
+    /// # Errors
+    /// As of [`Claim::note_sending`]; then it may not be stored.
+    pub async fn reserve(&mut self, roster_id: &str) -> Result<(), ApiError> {
+        let kept = Kept { reserved: Some(roster_id.to_owned()), ..self.kept.clone() };
+        if self.replace(kept).await? { Ok(()) } else { Err(in_progress()) }
     }
 
     /// Notes that a roster is about to be sent: from now on the work is never begun anew.
@@ -321,6 +349,31 @@ mod tests {
         sender.complete(answer(201)).await;
         orphan.complete(answer(504)).await;
         assert_eq!(replayed_status(&keys).await, Some(201));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_free_until_its_roster_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(&folder).await;
+        let mut first = fresh(&keys).await;
+        first.reserve("ros_1").await.unwrap();
+        assert!(!first.is_sending());
+        first.release().await;
+        // Its process died before the roster was there, so nothing of it was sent.
+        let mut second = fresh(&keys).await;
+        first.note_sending("ros_1").await.unwrap_err();
+        second.reserve("ros_2").await.unwrap();
+        let roster = serde_json::json!({
+            "id": "ros_2", "account": "wc-1", "vendor": "wellcloud", "campaign_id": "c", "status": "sending",
+            "received": 1, "accepted": 0, "rejected": 0, "rejections": [], "parts": [],
+            "created_at": "2026-11-21T08:00:00Z",
+        });
+        keys.store.put_roster(&serde_json::from_value(roster).unwrap()).await.unwrap();
+        second.release().await;
+        match keys.begin(&SCOPE, "body".to_owned()).await.unwrap() {
+            Begin::Orphaned(roster_id, _) => assert_eq!(roster_id, "ros_2"),
+            _ => panic!("the roster is there, and may be retried"),
+        }
     }
 
     #[tokio::test]

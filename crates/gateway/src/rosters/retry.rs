@@ -5,24 +5,28 @@ use std::sync::Arc;
 use outdial_core::{Error, ErrorClass};
 use outdial_store::{RosterStatus, StoredPartStatus, StoredRoster};
 
-use super::{Begun, RosterUploads, bodies, sending::Requests, upload::entries_key};
+use super::{Begun, Claim, RosterUploads, bodies, sending::Requests, upload::entries_key};
 use crate::{accounts::Account, api_error::ApiError};
 
 /// When one who found a roster being sent may ask again.
 const SENDING_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl RosterUploads {
-    /// Makes the refused parts of a roster ready to be sent again.
+    /// Makes the refused parts of a roster ready to be sent again, and notes that under the idempotency key.
     ///
     /// # Errors
     /// `roster-sending`, `nothing-to-retry`, `roster-bodies-gone`, or why it cannot be begun; nothing is sent then.
-    pub async fn begin_retry(&self, account: &Arc<Account>, roster_id: &str) -> Result<Begun, ApiError> {
+    pub async fn begin_retry(
+        &self,
+        account: &Arc<Account>,
+        roster_id: &str,
+        claim: Option<&mut Claim>,
+    ) -> Result<Begun, ApiError> {
         let known = self.store.get_roster(roster_id).await?.ok_or_else(ApiError::not_found)?;
         check_retry(&known)?;
         self.ensure_token(account).await?;
         let heartbeat = self.hold(roster_id).await?.ok_or_else(being_sent)?;
-        let begun = self.reopen(roster_id, heartbeat.lease().fence).await;
-        match begun {
+        match self.reopen(roster_id, heartbeat.lease().fence, claim).await {
             Ok(roster) => {
                 let account = Arc::clone(account);
                 Ok(Begun { account, roster, requests: Requests::Kept, heartbeat })
@@ -34,7 +38,12 @@ impl RosterUploads {
         }
     }
 
-    async fn reopen(&self, roster_id: &str, fence: u64) -> Result<StoredRoster, ApiError> {
+    async fn reopen(
+        &self,
+        roster_id: &str,
+        fence: u64,
+        claim: Option<&mut Claim>,
+    ) -> Result<StoredRoster, ApiError> {
         // Between the look and the lease somebody else may have retried it.
         let mut roster = self.store.get_roster(roster_id).await?.ok_or_else(ApiError::not_found)?;
         check_retry(&roster)?;
@@ -56,15 +65,22 @@ impl RosterUploads {
         if !self.store.put_roster(&roster).await? {
             return Err(being_sent());
         }
-        for part in roster.parts.iter().filter(|part| part.status == StoredPartStatus::Pending) {
-            let key = entries_key(roster_id, part.n);
-            let restored = self.store.restore_entries(&roster.account, &roster.campaign_id, &key).await;
-            if let Err(error) = restored {
-                self.conclude(&mut roster).await;
-                return Err(error.into());
-            }
+        let ready = self.make_ready(&roster, claim).await;
+        if ready.is_err() {
+            self.conclude(&mut roster).await;
         }
-        Ok(roster)
+        ready.map(|()| roster)
+    }
+
+    async fn make_ready(&self, roster: &StoredRoster, claim: Option<&mut Claim>) -> Result<(), ApiError> {
+        for part in roster.parts.iter().filter(|part| part.status == StoredPartStatus::Pending) {
+            let key = entries_key(&roster.id, part.n);
+            self.store.restore_entries(&roster.account, &roster.campaign_id, &key).await?;
+        }
+        match claim {
+            Some(claim) => claim.note_sending(&roster.id).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -69,24 +69,37 @@ impl RosterUploads {
         })
     }
 
-    /// Stores a roster and all that belongs to it.
+    /// Stores a roster and all that belongs to it, and notes it under its idempotency key.
     ///
     /// # Errors
-    /// Why it was not stored; then nothing of it is left, and nothing was sent.
+    /// Why it cannot be sent; then nothing of it was sent, and nothing is left to be sent.
     pub async fn begin_upload(
         &self,
         account: &Arc<Account>,
         campaign_id: &str,
         prepared: Prepared,
+        mut claim: Option<&mut Claim>,
     ) -> Result<Begun, ApiError> {
         self.ensure_token(account).await?;
         let mut roster = self.new_roster(account, campaign_id, &prepared);
+        if let Some(claim) = &mut claim {
+            claim.reserve(&roster.id).await?;
+        }
         let heartbeat = self.hold(&roster.id).await?;
         let heartbeat = heartbeat
             .ok_or_else(|| Error::new(ErrorClass::Internal, "internal", "Something went wrong here."))?;
         roster.fence = heartbeat.lease().fence;
         let Prepared { parts, entries, .. } = prepared;
         if let Err(error) = self.store_all(&roster, &parts, entries).await {
+            self.forget_all(&roster).await;
+            self.release(&heartbeat).await;
+            return Err(error);
+        }
+        if let Some(claim) = claim
+            && let Err(error) = claim.note_sending(&roster.id).await
+        {
+            self.conclude(&mut roster).await;
+            // Whoever has the key sends another roster in its place, so this one is not to be retried.
             self.forget_all(&roster).await;
             self.release(&heartbeat).await;
             return Err(error);
@@ -120,19 +133,6 @@ impl RosterUploads {
                 tracing::warn!(roster = roster.id, problem = %error, "roster.not_removed");
             }
         }
-    }
-
-    /// Notes under an idempotency key that a roster is about to be sent.
-    ///
-    /// # Errors
-    /// When that is not possible. Then the roster has ended, and nothing of it was sent.
-    pub async fn note(&self, begun: &mut Begun, claim: &mut Claim) -> Result<(), ApiError> {
-        let noted = claim.note_sending(&begun.roster.id).await;
-        if noted.is_err() {
-            self.conclude(&mut begun.roster).await;
-            self.release(&begun.heartbeat).await;
-        }
-        noted
     }
 
     /// Sends a roster while the caller waits. Answers it when the vendor took at least one part now.
