@@ -266,6 +266,17 @@ pub enum QuarantineCommand {
         gateway: GatewayOptions,
         id: String,
     },
+    /// Take items once more, oldest first, and print the sums.
+    ReplayAll {
+        #[command(flatten)]
+        gateway: GatewayOptions,
+        /// Only of this account; may be repeated.
+        #[arg(long = "account")]
+        accounts: Vec<String>,
+        /// Only with this reason code.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Remove an item for good.
     Delete {
         #[command(flatten)]

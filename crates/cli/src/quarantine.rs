@@ -1,7 +1,8 @@
-//! `quarantine`: list, show, replay, delete.
+//! `quarantine`: list, show, replay one or all, delete.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::{
     api::{Api, query},
@@ -20,6 +21,9 @@ pub async fn run(command: QuarantineCommand) -> Result<(), Failure> {
             let request = api.request(Method::POST, &format!("{}/replay", path(&id)));
             println!("{}", api.send(request).await?.text().await?);
             Ok(())
+        }
+        QuarantineCommand::ReplayAll { gateway, accounts, reason } => {
+            replay_all(&gateway, &accounts, reason.as_deref()).await
         }
         QuarantineCommand::Delete { gateway, id } => {
             let api = Api::new(&gateway)?;
@@ -60,6 +64,35 @@ async fn list(gateway: &GatewayOptions, accounts: &[String]) -> Result<(), Failu
             None => return Ok(()),
         }
     }
+}
+
+async fn replay_all(
+    gateway: &GatewayOptions,
+    accounts: &[String],
+    reason: Option<&str>,
+) -> Result<(), Failure> {
+    const SUMS: [&str; 5] = ["items", "removed", "stored", "duplicate", "quarantined"];
+    let api = Api::new(gateway)?;
+    let (mut cursor, mut sums): (Option<String>, [u64; 5]) = (None, [0; 5]);
+    loop {
+        let mut pairs: Vec<(&str, &str)> =
+            accounts.iter().map(|account| ("account", account.as_str())).collect();
+        pairs.extend(reason.map(|reason| ("reason", reason)));
+        pairs.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let request = api.request(Method::POST, &format!("/v1/quarantine/replay{}", query(&pairs)));
+        let page: Value = api.send(request).await?.json().await?;
+        for (sum, name) in sums.iter_mut().zip(SUMS) {
+            *sum += page["totals"][name].as_u64().unwrap_or(0);
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    let [items, removed, stored, duplicate, quarantined] = sums;
+    output::line(format_args!(
+        "{items} items, {removed} removed: {stored} records stored, {duplicate} known already, {quarantined} still unreadable"
+    ))
 }
 
 async fn show(gateway: &GatewayOptions, id: &str) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use encoding_rs::GBK;
 use outdial_tests::{
+    client::Client,
     gateway::TestGateway,
     on_every_store,
     setup::{Backend, ICSOC, Setup, WELLCLOUD, World},
@@ -15,7 +16,11 @@ use crate::{
     pages::{quarantined, record_events, stored, walk},
 };
 
-on_every_store!(one_bad_record_costs_none_of_its_neighbours, items_are_listed_read_replayed_and_removed);
+on_every_store!(
+    one_bad_record_costs_none_of_its_neighbours,
+    items_are_listed_read_replayed_and_removed,
+    all_items_are_replayed_in_order_by_pages,
+);
 
 /// The bytes behind a member `raw`.
 pub fn decode(raw: &Value) -> Vec<u8> {
@@ -159,6 +164,51 @@ async fn items_are_listed_read_replayed_and_removed(store: Backend) {
     client.get(&path).send().await.expect_problem(404, "not-found");
     client.call("DELETE", &path).send().await.expect_problem(404, "not-found");
     assert_eq!(quarantined(&gateway).await, all[1..]);
+    gateway.finish().await;
+}
+
+async fn all_items_are_replayed_in_order_by_pages(store: Backend) {
+    const OTHER: &str = "anotherSecret0123456789abcdefghi";
+    let gateway = TestGateway::start(Setup::new(store)).await;
+    for n in 0..5 {
+        // The last comes twice: the second one is known by then.
+        let data = call(&n.min(3).to_string());
+        let [ours, other] =
+            [outdial_tests::secrets::PUSH_SECRET, OTHER].map(|key| crate::bodies::sign(&data, key));
+        assert_eq!(gateway.push(ICSOC, envelope("1", &data).replace(&ours, &other)).await.status, 401);
+    }
+    gateway.push(WELLCLOUD, "[1,2]").await;
+    let mut ids: Vec<Value> = quarantined(&gateway).await.iter().map(|item| item["id"].clone()).collect();
+    ids.reverse();
+    let world = gateway.stop().await;
+    world.set("ACCOUNTS__1__PUSH_SECRETS__1", OTHER);
+    let gateway = TestGateway::start_in(world).await;
+    let client = gateway.client();
+    let replay = async |client: &Client, query: &str| {
+        client.call("POST", &format!("/v1/quarantine/replay{query}")).send().await.expect(200)
+    };
+    let foreign = replay(&gateway.client_with(ALL_SCOPES, &[WELLCLOUD]), "?reason=not_authentic").await;
+    assert_eq!((&foreign["totals"]["items"], &foreign["next_cursor"]), (&json!(0), &Value::Null));
+
+    let (mut seen, mut sums, mut query) = (Vec::new(), [0; 5], "?limit=2".to_owned());
+    loop {
+        let page = replay(&client, &query).await;
+        seen.extend(page["data"].as_array().unwrap().iter().map(|item| item["id"].clone()));
+        for (sum, name) in sums.iter_mut().zip(["items", "removed", "stored", "duplicate", "quarantined"]) {
+            *sum += page["totals"][name].as_u64().unwrap();
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => query = format!("?limit=2&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((&seen, sums), (&ids, [7, 5, 4, 1, 2]), "oldest first, each once");
+    let left = quarantined(&gateway).await;
+    assert!(left.len() == 2 && left.iter().all(|item| item["account"] == WELLCLOUD), "{left:?}");
+    assert_eq!(record_events(&gateway).await.len(), 4);
+    let cursor = replay(&client, "?limit=1&account=wc-1").await["next_cursor"].as_str().unwrap().to_owned();
+    let other = client.call("POST", &format!("/v1/quarantine/replay?cursor={cursor}"));
+    other.send().await.expect_problem(400, "cursor-mismatch");
     gateway.finish().await;
 }
 

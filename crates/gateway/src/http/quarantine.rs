@@ -1,5 +1,7 @@
 //! The quarantine: list, read, replay, delete.
 
+use std::time::{Duration, Instant};
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use outdial_core::{AccountId, QuarantineReason, Timestamp, VendorId};
@@ -15,13 +17,16 @@ use crate::{
     accounts::{Account, Accounts},
     api_error::ApiError,
     auth::{Principal, Scope},
-    push::{Explanation, PushReceiver, explain, replay as replay_item},
+    params::Params,
+    push::{Explanation, PushReceiver, ReplayResult, ReplayTotals, explain, replay as replay_item},
     query::{Cursors, covered_account, covered_accounts, read_include},
     telemetry::Metrics,
 };
 
 /// Longest reason that can be one of ours.
 const REASON_LIMIT: usize = 64;
+/// How long a replay of many items begins with another one.
+const REPLAY_TIME: Duration = Duration::from_secs(20);
 
 #[derive(Serialize)]
 struct ItemView {
@@ -71,20 +76,9 @@ pub async fn list(
 ) -> Result<HttpResponse, Failure> {
     let principal = caller.with(Scope::QuarantineManage)?;
     choose(&request, &["application/json"])?;
-    let mut params = params(&request);
-    let wanted = params.accounts("account");
-    let reason = params.parsed("reason", "the code of a reason", |text| {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        (text.len() <= REASON_LIMIT && text.bytes().all(plain)).then(|| text.to_owned())
-    });
-    let cursor = params.text("cursor");
-    let limit = params.limit();
-    params.finish()?;
-    let covered = covered_accounts(&accounts, &principal, &wanted)?;
-    let ids: Vec<AccountId> = covered.iter().map(|account| account.id.clone()).collect();
-    let binding = format!("quarantine {ids:?} {reason:?}");
+    let (filter, cursor, limit) = read_page(params(&request), &accounts, &principal)?;
+    let binding = format!("quarantine {filter:?}");
     let before: Option<String> = cursors.load(cursor.as_deref(), &binding).await?;
-    let filter = QuarantineFilter { accounts: ids, reason };
     let mut items = Vec::new();
     if !filter.accounts.is_empty() {
         // One more than asked shows whether another page follows.
@@ -96,6 +90,73 @@ pub async fn list(
     let next_cursor = cursors.save(binding, last).await?;
     let data = items.into_iter().map(|item| ItemView::of(item, false)).collect();
     Ok(HttpResponse::Ok().json(ItemPage { data, next_cursor }))
+}
+
+#[derive(Serialize)]
+struct ReplayPage {
+    data: Vec<ReplayResult>,
+    totals: ReplayTotals,
+    next_cursor: Option<String>,
+}
+
+/// Takes items once more, oldest first: as many as are asked for, or as can be done in a while.
+pub async fn replay_all(
+    caller: Caller,
+    request: HttpRequest,
+    accounts: web::Data<Accounts>,
+    store: web::Data<dyn Store>,
+    receiver: web::Data<PushReceiver>,
+    cursors: web::Data<Cursors>,
+    metrics: web::Data<Metrics>,
+) -> Result<HttpResponse, Failure> {
+    let principal = caller.with(Scope::QuarantineManage)?;
+    choose(&request, &["application/json"])?;
+    let (filter, cursor, limit) = read_page(params(&request), &accounts, &principal)?;
+    let binding = format!("replayed {filter:?}");
+    let after: Option<String> = cursors.load(cursor.as_deref(), &binding).await?;
+    // One more than asked shows whether another page follows.
+    let ids = store.list_quarantined_ids(&filter, after.as_deref(), limit + 1).await?;
+    let (started, mut done, mut data) = (Instant::now(), 0_usize, Vec::new());
+    for id in ids.iter().take(limit) {
+        if done > 0 && started.elapsed() >= REPLAY_TIME {
+            break;
+        }
+        done += 1;
+        // One that is gone was dealt with by somebody else.
+        let Some(item) = store.get_quarantined(id).await? else { continue };
+        let account = covered_account(&accounts, &principal, item.draft.account.as_str())?;
+        let result = replay_item(&**store, &receiver, account, item).await?;
+        count(&metrics, account, if result.removed { "recovered" } else { "still_unreadable" });
+        data.push(result);
+    }
+    let last = ids.get(done.wrapping_sub(1)).cloned().filter(|_| ids.len() > done);
+    let next_cursor = cursors.save(binding, last).await?;
+    let totals = ReplayTotals::of(&data);
+    tracing::info!(
+        items = totals.items,
+        removed = totals.removed,
+        subject = principal.subject,
+        "quarantine.replayed_all"
+    );
+    Ok(HttpResponse::Ok().json(ReplayPage { data, totals, next_cursor }))
+}
+
+/// Filter, cursor and limit of a walk over the quarantine.
+fn read_page(
+    mut params: Params,
+    accounts: &Accounts,
+    principal: &Principal,
+) -> Result<(QuarantineFilter, Option<String>, usize), Failure> {
+    let wanted = params.accounts("account");
+    let reason = params.parsed("reason", "the code of a reason", |text| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (text.len() <= REASON_LIMIT && text.bytes().all(plain)).then(|| text.to_owned())
+    });
+    let (cursor, limit) = (params.text("cursor"), params.limit());
+    params.finish()?;
+    let covered = covered_accounts(accounts, principal, &wanted)?;
+    let ids = covered.iter().map(|account| account.id.clone()).collect();
+    Ok((QuarantineFilter { accounts: ids, reason }, cursor, limit))
 }
 
 async fn find(

@@ -57,6 +57,7 @@ const SERVED: &[Served] = &[
     post("/v1/subscriptions/{id}/deliveries/retry", || web::post().to(deliveries::retry_all)),
     post("/v1/subscriptions/{id}/deliveries/{delivery}/retry", || web::post().to(deliveries::retry)),
     get("/v1/quarantine", || web::get().to(quarantine::list)),
+    post("/v1/quarantine/replay", || web::post().to(quarantine::replay_all)),
     get("/v1/quarantine/{id}", || web::get().to(quarantine::get)),
     delete("/v1/quarantine/{id}", || web::delete().to(quarantine::delete)),
     post("/v1/quarantine/{id}/replay", || web::post().to(quarantine::replay)),

@@ -12,5 +12,5 @@ pub use self::{
     explain::{Explanation, explain},
     overdue::OverdueWatch,
     receiver::PushReceiver,
-    replay::replay,
+    replay::{ReplayResult, ReplayTotals, replay},
 };

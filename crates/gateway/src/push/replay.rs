@@ -53,6 +53,30 @@ pub async fn replay(
     })
 }
 
+/// What became of several items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReplayTotals {
+    pub items: usize,
+    pub removed: usize,
+    pub stored: usize,
+    pub duplicate: usize,
+    pub quarantined: usize,
+}
+
+impl ReplayTotals {
+    /// The sums over these items.
+    pub fn of(results: &[ReplayResult]) -> Self {
+        let sum = |count: fn(&ReplayResult) -> usize| results.iter().map(count).sum();
+        Self {
+            items: results.len(),
+            removed: sum(|result| usize::from(result.removed)),
+            stored: sum(|result| result.stored),
+            duplicate: sum(|result| result.duplicate),
+            quarantined: sum(|result| result.quarantined),
+        }
+    }
+}
+
 fn still_refused() -> PushItem {
     let reason = QuarantineReason::new("not_authentic", "the proof does not fit any secret of today");
     PushItem { raw: bytes::Bytes::new(), result: Err(reason) }

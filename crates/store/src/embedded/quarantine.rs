@@ -32,28 +32,26 @@ impl Quarantine for Embedded {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<QuarantinedItem>, StoreError> {
-        let mut values: Vec<Box<dyn ToSql + Send>> = Vec::new();
-        let marks = filter.accounts.iter().map(|account| {
-            values.push(Box::new(account.to_string()));
-            format!("?{}", values.len())
-        });
-        let mut conditions = vec![format!("account IN ({})", marks.collect::<Vec<_>>().join(", "))];
-        for (comparison, value) in [("reason =", filter.reason.clone()), ("id <", before.map(str::to_owned))]
-        {
-            if let Some(value) = value {
-                values.push(Box::new(value));
-                conditions.push(format!("{comparison} ?{}", values.len()));
-            }
-        }
-        values.push(Box::new(to_sql_limit(limit)));
-        let conditions = conditions.join(" AND ");
-        let sql = format!(
-            "SELECT {COLUMNS} FROM quarantine WHERE {conditions} ORDER BY id DESC LIMIT ?{}",
-            values.len()
-        );
+        let (conditions, values) = select(filter, ("id <", before), limit);
+        let sql = format!("SELECT {COLUMNS} FROM quarantine WHERE {conditions}");
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_map(params_from_iter(values.iter()), read_item)?.collect()
+        })
+        .await
+    }
+
+    async fn list_quarantined_ids(
+        &self,
+        filter: &QuarantineFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let (conditions, values) = select(filter, ("id >", after), limit);
+        let sql = format!("SELECT id FROM quarantine WHERE {conditions}");
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            statement.query_map(params_from_iter(values.iter()), |row| row.get(0))?.collect()
         })
         .await
     }
@@ -86,6 +84,28 @@ impl Quarantine for Embedded {
         })
         .await
     }
+}
+
+type Values = Vec<Box<dyn ToSql + Send>>;
+
+/// What stands behind `WHERE`: items older (`id <`, newest first) or newer (`id >`, oldest first) than one.
+fn select(filter: &QuarantineFilter, (side, edge): (&str, Option<&str>), limit: usize) -> (String, Values) {
+    let mut values: Values = Vec::new();
+    let marks = filter.accounts.iter().map(|account| {
+        values.push(Box::new(account.to_string()));
+        format!("?{}", values.len())
+    });
+    let mut conditions = vec![format!("account IN ({})", marks.collect::<Vec<_>>().join(", "))];
+    for (comparison, value) in [("reason =", filter.reason.as_deref()), (side, edge)] {
+        if let Some(value) = value {
+            values.push(Box::new(value.to_owned()));
+            conditions.push(format!("{comparison} ?{}", values.len()));
+        }
+    }
+    values.push(Box::new(to_sql_limit(limit)));
+    let direction = if side == "id >" { "ASC" } else { "DESC" };
+    let conditions = conditions.join(" AND ");
+    (format!("{conditions} ORDER BY id {direction} LIMIT ?{}", values.len()), values)
 }
 
 pub(super) fn insert(connection: &Connection, draft: &QuarantineDraft) -> rusqlite::Result<()> {

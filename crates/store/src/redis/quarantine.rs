@@ -34,22 +34,26 @@ impl Quarantine for Redis {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<QuarantinedItem>, StoreError> {
-        if filter.accounts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipeline = pipe();
-        for account in &filter.accounts {
-            let index = match &filter.reason {
-                Some(reason) => self.keys.of("quarantined", format_args!("{account}:{reason}")),
-                None => self.keys.of("quarantined", account),
-            };
-            add_older(pipeline.cmd("ZRANGE").arg(index), before, limit);
-        }
-        let lists: Vec<Vec<String>> = self.shared.read(&pipeline).await?;
-        let mut ids: Vec<String> = lists.into_iter().flatten().collect();
+        let mut ids = self.read_ids(filter, |range| add_older(range, before, limit)).await?;
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.truncate(limit);
         self.read_items(&ids).await
+    }
+
+    async fn list_quarantined_ids(
+        &self,
+        filter: &QuarantineFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let start = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
+        let newer = |range: &mut redis::Pipeline| {
+            range.arg(&start).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(limit);
+        };
+        let mut ids = self.read_ids(filter, newer).await?;
+        ids.sort_unstable();
+        ids.truncate(limit);
+        Ok(ids)
     }
 
     async fn get_quarantined(&self, id: &str) -> Result<Option<QuarantinedItem>, StoreError> {
@@ -68,6 +72,27 @@ impl Quarantine for Redis {
 }
 
 impl Redis {
+    /// Ids of the items of a filter, those of one account after those of another.
+    async fn read_ids(
+        &self,
+        filter: &QuarantineFilter,
+        add_range: impl Fn(&mut redis::Pipeline),
+    ) -> Result<Vec<String>, StoreError> {
+        if filter.accounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = pipe();
+        for account in &filter.accounts {
+            let index = match &filter.reason {
+                Some(reason) => self.keys.of("quarantined", format_args!("{account}:{reason}")),
+                None => self.keys.of("quarantined", account),
+            };
+            add_range(pipeline.cmd("ZRANGE").arg(index));
+        }
+        let lists: Vec<Vec<String>> = self.shared.read(&pipeline).await?;
+        Ok(lists.into_iter().flatten().collect())
+    }
+
     async fn read_items(&self, ids: &[String]) -> Result<Vec<QuarantinedItem>, StoreError> {
         let mut items = Vec::with_capacity(ids.len());
         // One by one: an item may be a body of many megabytes.

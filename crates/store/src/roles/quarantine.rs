@@ -102,6 +102,17 @@ pub trait Quarantine: Send + Sync {
         limit: usize,
     ) -> Result<Vec<QuarantinedItem>, StoreError>;
 
+    /// The ids of up to `limit` items, oldest first, newer than the item `after`. Without their bytes, which may be many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn list_quarantined_ids(
+        &self,
+        filter: &QuarantineFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
+
     /// One item.
     ///
     /// # Errors

@@ -175,6 +175,15 @@ impl Quarantine for Spooled {
         self.redis.list_quarantined(filter, before, limit).await
     }
 
+    async fn list_quarantined_ids(
+        &self,
+        filter: &QuarantineFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.redis.list_quarantined_ids(filter, after, limit).await
+    }
+
     async fn get_quarantined(&self, id: &str) -> Result<Option<QuarantinedItem>, StoreError> {
         self.redis.get_quarantined(id).await
     }

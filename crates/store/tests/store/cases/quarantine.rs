@@ -63,6 +63,15 @@ pub async fn items_are_listed_newest_first(backend: &mut dyn Backend) {
     assert_eq!(list(&*store, &by_reason, None, 10).await, newest_first[..3]);
     assert_eq!(list(&*store, &by_reason, Some(&ids[7]), 10).await, [ids[6].clone()]);
     assert!(list(&*store, &filter(&[], None), None, 10).await.is_empty());
+
+    let oldest = async |filter: &QuarantineFilter, after: Option<&str>, limit| {
+        store.list_quarantined_ids(filter, after, limit).await.unwrap()
+    };
+    assert_eq!(oldest(&both, None, 4).await, ids[..4]);
+    assert_eq!(oldest(&both, Some(&ids[3]), 100).await, ids[4..]);
+    assert_eq!(oldest(&by_reason, Some(&ids[6]), 1).await, [ids[7].clone()]);
+    assert!(oldest(&both, Some(&ids[8]), 10).await.is_empty());
+    assert!(oldest(&filter(&[], None), None, 10).await.is_empty());
 }
 
 pub async fn a_deleted_item_is_gone(backend: &mut dyn Backend) {
