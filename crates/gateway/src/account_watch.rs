@@ -21,6 +21,9 @@ use crate::{
 /// How often it is looked at.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
+/// How many of the newest records are looked at for one that was pushed: others were only found by a search.
+const RECENT: usize = 50;
+
 /// Looks at the accounts in the store.
 pub struct AccountWatch {
     accounts: Accounts,
@@ -58,9 +61,9 @@ impl AccountWatch {
     /// Answers when the newest record that was pushed came.
     async fn look_at(&self, account: &Arc<Account>) -> Option<Timestamp> {
         let ids = std::slice::from_ref(&account.id);
-        let newest = CallRecords::query(&*self.store, ids, &RecordQuery::default(), None, 1).await;
-        let newest = newest.ok().and_then(|page| page.records.into_iter().next());
-        let pushed = newest.filter(|record| record.received_via == ReceivedVia::Push);
+        let newest = CallRecords::query(&*self.store, ids, &RecordQuery::default(), None, RECENT).await;
+        let mut newest = newest.ok().into_iter().flat_map(|page| page.records);
+        let pushed = newest.find(|record| record.received_via == ReceivedVia::Push);
         let pushed_at = pushed.map(|record| record.received_at);
         if let Some(pushed_at) = pushed_at {
             account.note_push(pushed_at);

@@ -18,7 +18,8 @@ const SWEEP_MILLIS: i64 = 25 * HOUR_MILLIS;
 const SWEEP_INTERVAL: i64 = 24 * HOUR_MILLIS;
 /// Longest window of one walk. A longer gap is walked in several, so that what is kept of a walk stays small.
 const WINDOW_MILLIS: i64 = 26 * HOUR_MILLIS;
-/// Records this close to the end of the retention are not searched for: they could expire on the way and be taken for new.
+/// Records this close to the end of the retention are not searched for, nor in its last quarter: they could expire on the way
+/// and be taken for new.
 const MARGIN_MILLIS: i64 = HOUR_MILLIS;
 /// Longest wait after failures, unless the interval is longer.
 const BACK_OFF_LIMIT: i64 = 10 * 60_000;
@@ -104,10 +105,15 @@ impl Progress {
         if is_due {
             from = from.min(hour_of(now - SWEEP_MILLIS));
         }
-        let reach = (rules.retention - MARGIN_MILLIS).max(lookback);
+        let reach = rules.retention - MARGIN_MILLIS.min(rules.retention / 4);
         let from = from.max(now - reach).min(now);
         let to = now.min(from + WINDOW_MILLIS);
         Walk { from, to, begun_at: now, sweeps: is_due && to == now, ..Walk::default() }
+    }
+
+    /// Gives up a walk that was left for so long that some of its window is older than the retention.
+    pub(super) fn drop_expired_walk(&mut self, now: i64, rules: &Rules) {
+        self.walk.take_if(|walk| walk.from < now - rules.retention);
     }
 
     /// A walk went through to its end.

@@ -133,6 +133,7 @@ impl Syncs {
         }
         let rules = Rules { config: *config, retention: to_millis(self.retention) };
         progress.fence = lease.fence;
+        progress.drop_expired_walk(now, &rules);
         if progress.walk.is_none() {
             progress.walk = Some(progress.next_walk(now, &rules, journal.trouble().await?));
         }

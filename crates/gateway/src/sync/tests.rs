@@ -104,6 +104,14 @@ fn records_that_may_have_expired_are_not_searched_for() {
     walk(&mut progress, START, None);
     let now = START + 30 * 24 * HOUR_MILLIS;
     assert_eq!(progress.next_walk(now, &RULES, None).from, now - RULES.retention + HOUR_MILLIS);
+    let short = Rules { retention: 4 * MINUTE, ..RULES };
+    assert_eq!(progress.next_walk(now, &short, None).from, now - 3 * MINUTE, "less than the lookback");
+    let walk = progress.next_walk(now, &RULES, None);
+    progress.walk = Some(walk.clone());
+    progress.drop_expired_walk(now + HOUR_MILLIS, &RULES);
+    assert_eq!(progress.walk, Some(walk));
+    progress.drop_expired_walk(now + HOUR_MILLIS + 1, &RULES);
+    assert_eq!(progress.walk, None);
 }
 
 #[test]
