@@ -178,7 +178,13 @@ async fn an_answer_that_comes_after_an_interim_status_is_nobodys() {
     stub.behave(move |_| {
         vec![Act::Read, Act::Wait(Duration::from_millis(600)), json_answer(200, EMPTY_PAGE)]
     });
-    search(&gateway.client(), 2).await.expect(200);
+    // More than there are threads with connections, so that one of them would find that of the search before.
+    let mut searches = JoinSet::new();
+    for n in 2..8 {
+        let client = gateway.client();
+        searches.spawn(async move { search(&client, n).await.status.as_u16() });
+    }
+    assert_eq!(searches.join_all().await, [200; 6]);
     gateway.finish().await;
 }
 

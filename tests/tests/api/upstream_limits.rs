@@ -189,3 +189,52 @@ async fn identical_searches_at_once_are_one_call() {
     assert_eq!(stub.seen().len(), 3, "nothing is kept beyond the call");
     gateway.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_away_leaves_its_slot() {
+    let stub = VendorStub::start(page_after(Duration::ZERO)).await;
+    let settings = [("MAX_CONCURRENCY", "2"), ("TIMEOUT", "60s")];
+    let gateway = TestGateway::start_in(world(Backend::Redis, &stub, &settings).await).await;
+    search(&gateway.client(), 0).await.expect(200);
+    stub.behave(|_| vec![Act::Read, Act::Hang]);
+    let mut gone = JoinSet::new();
+    for n in 1..10 {
+        let client = gateway.client();
+        gone.spawn(async move { search(&client, n).await });
+    }
+    eventually("two are under way", async || (stub.seen().len() == 3).then_some(())).await;
+    // Two that have a slot, and seven that wait for one.
+    drop(gone);
+    stub.behave(page_after(Duration::ZERO));
+    let begin = Instant::now();
+    search(&gateway.client(), 10).await.expect(200);
+    assert!(begin.elapsed() < Duration::from_secs(20), "the slots were kept for the dead");
+    gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_services_ask_for_goes_before_the_search_on_a_timer() {
+    // Only what a service asks for hands a trace on.
+    let is_background = |seen: &Seen| !seen.headers.contains_key("traceparent");
+    let stub = VendorStub::start(move |seen| match is_background(seen) {
+        true => vec![Act::Read, Act::Hang],
+        false => vec![Act::Read, Act::Wait(Duration::from_millis(20)), json_answer(200, EMPTY_PAGE)],
+    })
+    .await;
+    let settings = [("MAX_CONCURRENCY", "2"), ("SYNC__ENABLED", "true"), ("SYNC__INTERVAL", "1s")];
+    let gateway = TestGateway::start_in(world(Backend::Sqlite, &stub, &settings).await).await;
+    eventually("the search on a timer hangs", async || (stub.seen().len() == 1).then_some(())).await;
+    let begin = Instant::now();
+    let mut searches = JoinSet::new();
+    for n in 0..20 {
+        let client = gateway.client();
+        searches.spawn(async move {
+            let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            client.get(&target(n)).header("traceparent", trace).send().await.status.as_u16()
+        });
+    }
+    assert_eq!(searches.join_all().await, [200; 20]);
+    assert!(begin.elapsed() < Duration::from_secs(10), "they waited for it");
+    assert_eq!(stub.seen().iter().filter(|seen| is_background(seen)).count(), 1);
+    gateway.finish().await;
+}

@@ -1,6 +1,7 @@
 //! Turns as the store counts them for all replicas, and as this replica counts alone while the store is away.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -20,6 +21,62 @@ use crate::tasks::Tasks;
 const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a store that failed is not asked.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A turn that is wanted.
+pub struct Wanted<'a> {
+    /// Whose.
+    pub account: &'a AccountId,
+    /// The account's limits over all replicas.
+    pub limits: TurnLimits,
+    /// How much of them.
+    pub share: TurnShare,
+    /// When the slot is free again, whatever happens.
+    pub life: Duration,
+    /// Is told when the slot was given back.
+    pub freed: &'a Arc<Notify>,
+}
+
+/// A slot that a call has, or may have. It is given back when dropped, without waiting for that.
+pub struct Slot {
+    turns: Arc<CountedTurns>,
+    account: AccountId,
+    holder: String,
+    freed: Arc<Notify>,
+    is_taken: bool,
+}
+
+impl Slot {
+    /// There is nothing to be given back.
+    fn forget(mut self) {
+        self.is_taken = false;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            return;
+        }
+        let (account, holder) = (self.account.clone(), std::mem::take(&mut self.holder));
+        self.turns.local.give_back(&account, &holder);
+        let (store, freed) = (Arc::clone(&self.turns.store), Arc::clone(&self.freed));
+        self.turns.tasks.spawn(async move {
+            if let Err(error) = store.give_turn_back(&account, &holder).await {
+                tracing::debug!(%account, problem = %error, "turns.not_given_back");
+            }
+            freed.notify_waiters();
+        });
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("account", &self.account)
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Turns of every account. While the store is away each replica counts alone, and uses its part of the limits: what there
 /// is, divided by the replicas that asked for turns lately, but one call at once at least.
@@ -42,52 +99,54 @@ impl CountedTurns {
         Self { store, tasks, replica, local, replicas, calls, away_until: Mutex::default() }
     }
 
-    /// A name for one call, that no other call of any replica has.
-    pub fn name_call(&self) -> String {
-        format!("{}/{}", self.replica, self.calls.fetch_add(1, Ordering::Relaxed))
-    }
-
     /// Takes a turn, or says why there is none now.
-    pub async fn take(
-        &self,
-        account: &AccountId,
-        holder: &str,
-        limits: TurnLimits,
-        share: TurnShare,
-        life: Duration,
-    ) -> TurnAnswer {
-        let mut request = TurnRequest { account, holder, replica: &self.replica, limits, share, life };
+    ///
+    /// # Errors
+    /// Anything but `Granted`.
+    pub async fn take(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Slot, TurnAnswer> {
         let is_away = self.away().is_some_and(|until| until > Instant::now());
         if !is_away {
-            match tokio::time::timeout(STORE_TIMEOUT, self.store.take_turn(&request)).await {
-                Ok(Ok(answer)) => {
+            // Whoever asked may go away before the answer comes: the slot is given back all the same.
+            let slot = self.slot(wanted);
+            let request = self.request(wanted, &slot, wanted.limits);
+            let asked = tokio::time::timeout(STORE_TIMEOUT, self.store.take_turn(&request)).await;
+            match asked.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Unavailable, "too slow"))) {
+                Ok(TurnAnswer::Granted { replicas }) => {
                     self.note_store(None);
-                    if let TurnAnswer::Granted { replicas } = answer {
-                        self.replicas.store(replicas.max(1), Ordering::Relaxed);
-                        self.local.note(&request);
-                    }
-                    return answer;
+                    self.replicas.store(replicas.max(1), Ordering::Relaxed);
+                    self.local.note(&request);
+                    return Ok(slot);
                 }
-                Ok(Err(error)) => self.note_store(Some(error)),
-                Err(_) => {
-                    self.note_store(Some(StoreError::new(StoreErrorKind::Unavailable, "no answer in time")));
+                Ok(refusal) => {
+                    self.note_store(None);
+                    slot.forget();
+                    return Err(refusal);
                 }
+                // It may be taken: the slot goes, and with it what there is in the store.
+                Err(error) => self.note_store(Some(error)),
             }
         }
-        request.limits = limits.divided(self.replicas.load(Ordering::Relaxed));
-        self.local.take(&request)
+        let slot = self.slot(wanted);
+        let limits = wanted.limits.divided(self.replicas.load(Ordering::Relaxed));
+        match self.local.take(&self.request(wanted, &slot, limits)) {
+            TurnAnswer::Granted { .. } => Ok(slot),
+            refusal => {
+                slot.forget();
+                Err(refusal)
+            }
+        }
     }
 
-    /// Gives the slot of a call back, without waiting; `freed` is told when that is done.
-    pub fn give_back(&self, account: AccountId, holder: String, freed: Arc<Notify>) {
-        self.local.give_back(&account, &holder);
-        let store = Arc::clone(&self.store);
-        self.tasks.spawn(async move {
-            if let Err(error) = store.give_turn_back(&account, &holder).await {
-                tracing::debug!(%account, problem = %error, "turns.not_given_back");
-            }
-            freed.notify_waiters();
-        });
+    /// A slot under a name that no other call of any replica has.
+    fn slot(self: &Arc<Self>, wanted: &Wanted<'_>) -> Slot {
+        let holder = format!("{}/{}", self.replica, self.calls.fetch_add(1, Ordering::Relaxed));
+        let (account, freed) = (wanted.account.clone(), Arc::clone(wanted.freed));
+        Slot { turns: Arc::clone(self), account, holder, freed, is_taken: true }
+    }
+
+    fn request<'a>(&'a self, wanted: &Wanted<'a>, slot: &'a Slot, limits: TurnLimits) -> TurnRequest<'a> {
+        let Wanted { account, share, life, .. } = *wanted;
+        TurnRequest { account, holder: &slot.holder, replica: &self.replica, limits, share, life }
     }
 
     /// Gives no turn for so long, in no replica.

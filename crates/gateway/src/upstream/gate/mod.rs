@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use self::line::Line;
 pub use self::{
-    counted::CountedTurns,
+    counted::{CountedTurns, Slot, Wanted},
     turn::{Ending, Priority, Turn},
 };
 use crate::{
@@ -130,7 +130,6 @@ impl Gate {
             Priority::Background => (&self.background, TurnShare::Half),
         };
         let _first = line.enter(deadline).await.ok_or(Refusal::Busy(PAUSE.0))?;
-        let holder = self.turns.name_call();
         let mut poll = POLL.0;
         loop {
             if priority == Priority::Background && !self.interactive.is_empty_before(deadline).await {
@@ -147,21 +146,23 @@ impl Gate {
             freed.as_mut().enable();
             let now = Instant::now();
             let life = deadline.saturating_duration_since(now) + GRACE;
-            match self.turns.take(&self.account, &holder, self.limits, share, life).await {
-                TurnAnswer::Granted { .. } => return self.begin(holder),
-                TurnAnswer::TooSoon(wait) => {
+            let (account, limits) = (&self.account, self.limits);
+            let wanted = Wanted { account, limits, share, life, freed: &self.freed };
+            match self.turns.take(&wanted).await {
+                Ok(slot) => return self.begin(slot),
+                Err(TurnAnswer::TooSoon(wait)) => {
                     if now + wait >= deadline {
                         return Err(Refusal::Busy(wait));
                     }
                     tokio::time::sleep(wait).await;
                 }
-                TurnAnswer::Full => {
+                Err(TurnAnswer::Full | TurnAnswer::Granted { .. }) => {
                     let until = deadline.min(now + poll);
                     // Either way it is asked again.
                     let _ = tokio::time::timeout_at(until.into(), freed).await;
                     poll = (poll * 2).min(POLL.1);
                 }
-                TurnAnswer::Paused(wait) => self.note_pause(now + wait),
+                Err(TurnAnswer::Paused(wait)) => self.note_pause(now + wait),
             }
             if Instant::now() >= deadline {
                 return Err(Refusal::Busy(PAUSE.0));
@@ -180,25 +181,13 @@ impl Gate {
     }
 
     /// Makes a turn of a slot, unless the circuit opened meanwhile or another call is its probe.
-    fn begin(self: &Arc<Self>, holder: String) -> Result<Turn, Refusal> {
+    fn begin(self: &Arc<Self>, slot: Slot) -> Result<Turn, Refusal> {
         let mut state = self.state();
-        match permit(&state.circuit, Instant::now()) {
-            Ok(()) => {
-                let is_probe = state.circuit.begin();
-                self.show_circuit(&state);
-                drop(state);
-                Ok(Turn::new(Arc::clone(self), holder, is_probe))
-            }
-            Err(refusal) => {
-                drop(state);
-                self.give_back(holder);
-                Err(refusal)
-            }
-        }
-    }
-
-    fn give_back(&self, holder: String) {
-        self.turns.give_back(self.account.clone(), holder, Arc::clone(&self.freed));
+        permit(&state.circuit, Instant::now())?;
+        let is_probe = state.circuit.begin();
+        self.show_circuit(&state);
+        drop(state);
+        Ok(Turn::new(Arc::clone(self), slot, is_probe))
     }
 
     /// Takes note of how a call ended. What began before the circuit opened does not count against a probe.

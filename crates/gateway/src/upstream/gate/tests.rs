@@ -170,6 +170,24 @@ async fn an_older_call_that_fails_does_not_count_against_the_probe() {
 }
 
 #[tokio::test]
+async fn one_of_two_who_get_a_slot_is_the_probe() {
+    let scene = scene(1_000.0, 1).await;
+    for _ in 0..5 {
+        scene.interactive().await.end(Ending::Failed);
+    }
+    // As if the pause were over and the probe of the other line under way.
+    assert!(scene.gate.state().circuit.begin());
+    let (account, limits) = (&scene.gate.account, scene.gate.limits);
+    let wanted = Wanted { account, limits, share: TurnShare::Whole, life: HOUR, freed: &scene.gate.freed };
+    for _ in 0..3 {
+        // The slot is given back each time.
+        let slot = scene.gate.turns.take(&wanted).await.unwrap();
+        let refused = scene.gate.begin(slot).unwrap_err();
+        assert_eq!(refused, Refusal::CircuitOpen(PROBE_WAIT));
+    }
+}
+
+#[tokio::test]
 async fn a_vendor_that_asks_for_it_is_spared() {
     let scene = scene(1_000.0, 10).await;
     scene.interactive().await.end(Ending::Limited(Some(Duration::from_secs(40))));

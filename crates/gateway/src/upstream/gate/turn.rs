@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, StatusCode};
 use outdial_core::{Error, ErrorClass, Timestamp};
 
-use super::Gate;
+use super::{Gate, counted::Slot};
 use crate::retry_after::read_retry_after;
 
 /// Who waits for a call.
@@ -65,14 +65,14 @@ impl Ending {
 #[derive(Debug)]
 pub struct Turn {
     gate: Arc<Gate>,
-    holder: String,
+    _slot: Slot,
     is_probe: bool,
     has_ended: bool,
 }
 
 impl Turn {
-    pub(super) fn new(gate: Arc<Gate>, holder: String, is_probe: bool) -> Self {
-        Self { gate, holder, is_probe, has_ended: false }
+    pub(super) fn new(gate: Arc<Gate>, slot: Slot, is_probe: bool) -> Self {
+        Self { gate, _slot: slot, is_probe, has_ended: false }
     }
 
     /// Gives the turn back and says how its call ended.
@@ -87,7 +87,6 @@ impl Drop for Turn {
         if !self.has_ended && self.is_probe {
             self.gate.abandon_probe();
         }
-        self.gate.give_back(std::mem::take(&mut self.holder));
     }
 }
 

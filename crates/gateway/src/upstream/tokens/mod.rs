@@ -349,3 +349,6 @@ fn is_refusal(error: &Error) -> bool {
 fn internal(detail: &str) -> Error {
     Error::new(ErrorClass::Internal, "internal", "Something went wrong here.").with_detail(detail)
 }
+
+#[cfg(test)]
+mod tests;
