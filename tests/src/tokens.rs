@@ -13,7 +13,7 @@ pub const AUDIENCE: &str = "outdial-tests";
 
 /// Every scope there is.
 pub const ALL_SCOPES: &str = "accounts:read rosters:read rosters:write records:read records:pii events:read \
-                              subscriptions:manage quarantine:manage";
+                              subscriptions:manage quarantine:manage vendor:call";
 
 /// Seconds since the epoch.
 pub fn now() -> i64 {

@@ -1,6 +1,7 @@
 //! Who calls the API, and what they may do.
 
 mod keys;
+mod memory;
 mod principal;
 mod token;
 mod verifier;

@@ -16,6 +16,7 @@ pub enum Scope {
     EventsRead,
     SubscriptionsManage,
     QuarantineManage,
+    VendorCall,
 }
 
 impl Scope {
@@ -29,6 +30,7 @@ impl Scope {
         Self::EventsRead,
         Self::SubscriptionsManage,
         Self::QuarantineManage,
+        Self::VendorCall,
     ];
 
     /// The scope as it stands in a token.
@@ -42,6 +44,7 @@ impl Scope {
             Self::EventsRead => "events:read",
             Self::SubscriptionsManage => "subscriptions:manage",
             Self::QuarantineManage => "quarantine:manage",
+            Self::VendorCall => "vendor:call",
         }
     }
 }

@@ -95,9 +95,17 @@ pub(super) struct Claims {
     rest: Map<String, Value>,
 }
 
-impl Claims {
+/// When a token is good, in seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    exp: i64,
+    nbf: Option<i64>,
+    iat: Option<i64>,
+}
+
+impl Times {
     /// Checks the times.
-    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), &'static str> {
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), &'static str> {
         let now = now.seconds();
         if self.exp.saturating_add(LEEWAY_SECONDS) <= now {
             return Err("expired");
@@ -111,6 +119,13 @@ impl Claims {
             return Err("lives_too_long");
         }
         Ok(())
+    }
+}
+
+impl Claims {
+    /// When the token is good.
+    pub(super) fn times(&self) -> Times {
+        Times { exp: self.exp, nbf: self.nbf, iat: self.iat }
     }
 
     /// The scopes that we know.

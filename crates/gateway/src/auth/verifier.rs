@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use super::{
     Principal,
     keys::{JWKS_LIMIT, KeySet},
+    memory::{Memory, Verified},
     token::{Claims, Unverified},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub trait KeyFetcher: Send + Sync {
 /// Checks bearer tokens.
 pub struct Verifier {
     issuers: Vec<Trusted>,
+    memory: Memory,
     fetcher: Arc<dyn KeyFetcher>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -124,7 +126,8 @@ impl Verifier {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { issuers: issuers.into_iter().map(Trusted::new).collect(), fetcher, clock, metrics }
+        let issuers = issuers.into_iter().map(Trusted::new).collect();
+        Self { issuers, memory: Memory::default(), fetcher, clock, metrics }
     }
 
     /// Looks for every issuer's keys.
@@ -138,7 +141,7 @@ impl Verifier {
     ///
     /// # Errors
     /// `Unauthenticated`, always with the same words: a caller learns nothing from trying.
-    pub async fn verify(&self, authorization: Option<&str>) -> Result<Principal, Error> {
+    pub async fn verify(&self, authorization: Option<&str>) -> Result<Arc<Principal>, Error> {
         match self.try_verify(authorization).await {
             Ok(principal) => Ok(principal),
             Err(reason) => {
@@ -149,18 +152,31 @@ impl Verifier {
         }
     }
 
-    async fn try_verify(&self, authorization: Option<&str>) -> Result<Principal, &'static str> {
+    async fn try_verify(&self, authorization: Option<&str>) -> Result<Arc<Principal>, &'static str> {
         let (scheme, token) = authorization.and_then(|text| text.split_once(' ')).ok_or("missing")?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err("not_bearer");
         }
         let token = token.trim();
+        let digest = Memory::key(token);
+        if let Some(known) = self.memory.find(&digest) {
+            if Arc::ptr_eq(&self.issuers[known.issuer].keys(), &known.keys) {
+                known.times.check(self.clock.now())?;
+                return Ok(known.principal);
+            }
+            self.memory.forget(&digest);
+        }
+        let verified = self.check(token).await?;
+        let principal = Arc::clone(&verified.principal);
+        self.memory.keep(digest, verified);
+        Ok(principal)
+    }
+
+    async fn check(&self, token: &str) -> Result<Verified, &'static str> {
         let unverified = Unverified::parse(token)?;
-        let trusted = self
-            .issuers
-            .iter()
-            .find(|trusted| trusted.issuer.issuer == unverified.issuer)
-            .ok_or("unknown_issuer")?;
+        let issuer = self.issuers.iter().position(|trusted| trusted.issuer.issuer == unverified.issuer);
+        let issuer = issuer.ok_or("unknown_issuer")?;
+        let trusted = &self.issuers[issuer];
         let known = trusted.keys().find(unverified.key_id.as_deref(), unverified.algorithm).is_some();
         if !known {
             trusted.look(&*self.fetcher).await;
@@ -175,13 +191,15 @@ impl Verifier {
         validation.validate_exp = false;
         let verified = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation);
         let claims = verified.map_err(|error| reason(&error))?.claims;
-        claims.check_times(self.clock.now())?;
-        Ok(Principal {
+        let times = claims.times();
+        times.check(self.clock.now())?;
+        let principal = Arc::new(Principal {
             issuer: unverified.issuer,
             scopes: claims.scopes(),
             accounts: claims.accounts(&trusted.issuer.accounts_claim),
             subject: claims.sub,
-        })
+        });
+        Ok(Verified { principal, times, issuer, keys })
     }
 }
 

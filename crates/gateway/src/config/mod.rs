@@ -31,6 +31,7 @@ use self::{
 use crate::{
     accounts::Accounts,
     egress::{AllowEntry, Egress, EgressConfig},
+    upstream::RelayBounds,
 };
 
 /// The shipped defaults, as TOML.
@@ -38,6 +39,9 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 
 /// Largest configuration file.
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// Largest body that may be passed on to a vendor, or back, at most: it is never held whole.
+const MAX_RELAYED: u64 = 1024 * 1024 * 1024 * 1024;
 
 /// Most entries of `egress.allow`.
 const EGRESS_ENTRIES: usize = 1_000;
@@ -64,6 +68,8 @@ pub struct HttpConfig {
     pub shutdown: Duration,
     /// Followers of `/v1/events` at once.
     pub sse_streams: usize,
+    /// The bounds of calls that pass on to a vendor as they are.
+    pub relay: RelayBounds,
 }
 
 /// Whether the spool outlives the pod.
@@ -301,6 +307,10 @@ fn read_http(mut section: Section<'_>) -> Option<HttpConfig> {
     let drain = section.duration("drain", Duration::ZERO..=seconds(300));
     let shutdown = section.duration("shutdown", seconds(1)..=seconds(300));
     let sse_streams = section.count("sse_streams", 1..=10_000);
+    let max_request = section.size("passthrough_max_request", 1..=MAX_RELAYED);
+    let max_response = section.size("passthrough_max_response", 1..=MAX_RELAYED);
+    let timeout = section.duration("passthrough_timeout", seconds(1)..=seconds(3600));
+    let idle = section.duration("passthrough_idle", Duration::from_millis(100)..=seconds(600));
     section.finish();
     Some(HttpConfig {
         workers: workers?,
@@ -308,6 +318,12 @@ fn read_http(mut section: Section<'_>) -> Option<HttpConfig> {
         drain: drain?,
         shutdown: shutdown?,
         sse_streams: sse_streams?,
+        relay: RelayBounds {
+            max_request: max_request?,
+            max_response: max_response?,
+            timeout: timeout?,
+            idle: idle?,
+        },
     })
 }
 

@@ -20,7 +20,7 @@ use actix_web::{
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::problem::Failure;
+use super::{passthrough::UPSTREAM, problem::Failure, routes::contract_pattern};
 use crate::{telemetry::Metrics, upstream::Trace};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -82,7 +82,7 @@ pub async fn around_api<B: MessageBody + 'static>(
             return Err(Lost { failure, id }.into());
         }
     };
-    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let route = response.request().match_pattern().map_or_else(|| "unmatched".to_owned(), contract_pattern);
     let mut response = as_problem(response, &id, &route);
     add_headers(response.headers_mut(), &id);
     if let Some(metrics) = &metrics {
@@ -137,7 +137,10 @@ fn as_problem(response: ServiceResponse<BoxBody>, id: &RequestId, route: &str) -
             None => Some(Failure::from_status(error.as_response_error().status_code()).response(&id.0)),
         },
         // What the framework answers by itself, such as 404 for a path with broken escapes.
-        None if status.is_client_error() && !response.headers().contains_key(header::CONTENT_TYPE) => {
+        None if status.is_client_error()
+            && !response.headers().contains_key(header::CONTENT_TYPE)
+            && !response.headers().contains_key(UPSTREAM) =>
+        {
             Some(Failure::from_status(status).response(&id.0))
         }
         None => None,

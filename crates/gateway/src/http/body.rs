@@ -88,7 +88,7 @@ impl FromBody<actix_multipart::MultipartError> for Failure {
     }
 }
 
-fn too_large(limit: u64) -> Failure {
+pub(super) fn too_large(limit: u64) -> Failure {
     Failure::new("body-too-large", format!("The body is larger than {limit} bytes."))
 }
 

@@ -1,6 +1,6 @@
 //! Extractors: who calls, and what they ask in the query.
 
-use std::{future::Future, ops::Deref, pin::Pin};
+use std::{future::Future, ops::Deref, pin::Pin, sync::Arc};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 
@@ -13,14 +13,14 @@ use crate::{
 /// The caller of a route that demands a token. Its existence proves that the token was checked; the scope is checked by
 /// [`Caller::with`].
 #[derive(Debug)]
-pub struct Caller(Principal);
+pub struct Caller(Arc<Principal>);
 
 impl Caller {
     /// The caller, if their token has the scope.
     ///
     /// # Errors
     /// `insufficient-scope`, naming it.
-    pub fn with(self, scope: Scope) -> Result<Principal, Failure> {
+    pub fn with(self, scope: Scope) -> Result<Arc<Principal>, Failure> {
         match self.0.require(scope) {
             Ok(()) => Ok(self.0),
             Err(error) => Err(Failure { scope: Some(scope.as_str()), ..Failure::from(error) }),

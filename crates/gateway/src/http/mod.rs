@@ -11,6 +11,7 @@ mod deliveries;
 mod docs;
 mod event_types;
 mod events;
+mod passthrough;
 mod ports;
 mod problem;
 mod push;

@@ -27,7 +27,7 @@ use crate::{
     subscriptions::SubscriptionService,
     tasks::Tasks,
     telemetry::Metrics,
-    upstream::Upstream,
+    upstream::{Relay, Upstream},
 };
 
 /// Heads of requests have to come within this.
@@ -145,8 +145,10 @@ impl Ports {
 }
 
 fn serve_api(listener: TcpListener, http: &HttpConfig, services: Services) -> io::Result<Server> {
+    let relay = http.relay;
     let server = HttpServer::new(move || {
         App::new()
+            .app_data(web::Data::new(Relay::new(Arc::clone(&services.upstream), relay)))
             .app_data(web::Data::new(services.accounts.clone()))
             .app_data(web::Data::new(services.cursors.clone()))
             .app_data(web::Data::from(Arc::clone(&services.store)))

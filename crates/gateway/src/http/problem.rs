@@ -47,7 +47,7 @@ const fn kind(
 pub const KINDS: &[Kind] = &[
     kind("invalid-parameter", 400, "Invalid parameter", false, "Correct the query parameters that errors names, and send the request again."),
     kind("invalid-header", 400, "Invalid header", false, "Correct the header that errors names, and send the request again."),
-    kind("invalid-body", 400, "Invalid body", false, "The body could not be read to its end. Correct the place that errors names; nothing was done."),
+    kind("invalid-body", 400, "Invalid body", false, "The body could not be read to its end. Correct the place that errors names; nothing was done, but of a body on its way to a vendor part may have arrived."),
     kind("invalid-cursor", 400, "Invalid cursor", false, "The cursor is not one of ours or older than a day. Start again without it."),
     kind("cursor-mismatch", 400, "Cursor mismatch", false, "A cursor belongs to its query. Repeat the parameters of the first page; only limit may change."),
     kind("unauthenticated", 401, "Unauthenticated", false, "Send Authorization: Bearer with a token of a configured issuer and audience that has not expired."),
@@ -55,7 +55,7 @@ pub const KINDS: &[Kind] = &[
     kind("not-found", 404, "Not found", false, "The thing is not there, has expired, or belongs to an account outside the token."),
     kind("method-not-allowed", 405, "Method not allowed", false, "Use a method that the Allow header names."),
     kind("not-acceptable", 406, "Not acceptable", false, "Accept one of the media types that the detail names."),
-    kind("request-timeout", 408, "Request timeout", true, "The body came too slowly. Send it again; nothing was done."),
+    kind("request-timeout", 408, "Request timeout", true, "The body came too slowly. Send it again; nothing was done, but of a body on its way to a vendor part may have arrived."),
     kind("idempotency-in-progress", 409, "Idempotency key in use", true, "The first request with this key is still running. Ask again after Retry-After."),
     kind("subscription-exists", 409, "Subscription exists", false, "Choose another id, or change the subscription that has it with PATCH."),
     kind("subscription-changed", 409, "Subscription changed meanwhile", true, "Others change the subscription at the same time. Send the request again."),
@@ -65,7 +65,7 @@ pub const KINDS: &[Kind] = &[
     kind("roster-sending", 409, "Roster being sent", true, "Wait until the roster's status is another than sending, and look what came of it first."),
     kind("nothing-to-retry", 409, "Nothing to retry", false, "Only refused parts are sent again: never what the vendor took, or may have taken."),
     kind("roster-bodies-gone", 410, "Roster no longer kept", false, "The requests to the vendor are kept as long as the roster, and not for rosters from before they were. Upload the entries that were refused as a new roster."),
-    kind("body-too-large", 413, "Body too large", false, "Split the body. Nothing was done."),
+    kind("body-too-large", 413, "Body too large", false, "Split the body. Nothing was done, but of a body on its way to a vendor part may have arrived."),
     kind("unsupported-media-type", 415, "Unsupported media type", false, "Send one of the media types that the detail names, without a content encoding."),
     kind("invalid-members", 422, "Invalid members", false, "Correct the members of the body that errors names. Nothing was changed."),
     kind("replay-too-large", 422, "Replay too large", false, "Ask for a part of the range with to_sequence, and for the rest when that is done."),
@@ -82,7 +82,7 @@ pub const KINDS: &[Kind] = &[
     kind("too-many-rosters", 503, "Too many rosters", true, "As many rosters as allowed are being sent with respond-async. Try again after Retry-After, or without the preference."),
     kind("too-many-streams", 503, "Too many streams", true, "As many followers as allowed are connected. Try again after Retry-After, or read pages."),
     kind("upstream-timeout", 504, "Vendor timeout", true, "The vendor did not answer in time. Nothing was changed; try again later."),
-    kind("upstream-outcome-unknown", 504, "Outcome unknown", false, "The vendor may or may not have taken the roster. It is never sent again by itself; find out at the vendor before you send it again."),
+    kind("upstream-outcome-unknown", 504, "Outcome unknown", false, "The vendor may or may not have taken the roster, or the call. It is never sent again by itself; find out at the vendor before you send it again."),
 ];
 
 /// The kind with a code; an unknown code is a fault of ours.

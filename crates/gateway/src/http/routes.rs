@@ -1,10 +1,10 @@
 //! The routes of the API, in one table: what is served, and so what the contract has to say.
 
-use actix_web::{HttpRequest, HttpResponse, Route, web};
+use actix_web::{HttpRequest, HttpResponse, Route, http::Method, web};
 
 use super::{
-    accounts, coverage, deliveries, docs, event_types, events, problem::Failure, quarantine, records,
-    roster_uploads, rosters, subscriptions,
+    accounts, coverage, deliveries, docs, event_types, events, passthrough, problem::Failure, quarantine,
+    records, roster_uploads, rosters, subscriptions,
 };
 
 /// One route.
@@ -30,6 +30,23 @@ const fn delete(pattern: &'static str, route: fn() -> Route) -> Served {
     Served { method: "DELETE", pattern, route }
 }
 
+/// Everything behind this path is the vendor's.
+const RELAYED: &str = "/v1/accounts/{account}/vendor/{path}";
+
+const fn relayed(method: &'static str, route: fn() -> Route) -> Served {
+    Served { method, pattern: RELAYED, route }
+}
+
+/// The pattern as the router reads it: the vendor's part of a path has slashes of its own.
+fn router_pattern(pattern: &str) -> String {
+    if pattern == RELAYED { pattern.replace("{path}", "{path:.+}") } else { pattern.to_owned() }
+}
+
+/// The pattern of a route as the contract has it.
+pub fn contract_pattern(matched: String) -> String {
+    if matched.ends_with("/{path:.+}") { RELAYED.to_owned() } else { matched }
+}
+
 /// Routes of one pattern stand together.
 #[rustfmt::skip]
 const SERVED: &[Served] = &[
@@ -38,6 +55,13 @@ const SERVED: &[Served] = &[
     post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(roster_uploads::upload)),
     get("/v1/accounts/{account}/campaigns/{campaign_id}/summary", || web::get().to(records::summary)),
     get("/v1/accounts/{account}/coverage", || web::get().to(coverage::get)),
+    relayed("GET", || web::get().to(passthrough::pass)),
+    relayed("POST", || web::post().to(passthrough::pass)),
+    relayed("PUT", || web::put().to(passthrough::pass)),
+    relayed("PATCH", || web::patch().to(passthrough::pass)),
+    relayed("DELETE", || web::delete().to(passthrough::pass)),
+    relayed("HEAD", || web::head().to(passthrough::pass)),
+    relayed("OPTIONS", || web::method(Method::OPTIONS).to(passthrough::pass)),
     get("/v1/rosters", || web::get().to(rosters::list)),
     get("/v1/rosters/{id}", || web::get().to(rosters::get)),
     post("/v1/rosters/{id}/retry", || web::post().to(roster_uploads::retry)),
@@ -79,7 +103,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     for routes in SERVED.chunk_by(|a, b| a.pattern == b.pattern) {
         let allowed: Vec<&str> = routes.iter().map(|served| served.method).collect();
         let allow = allowed.join(", ");
-        let mut resource = web::resource(routes[0].pattern);
+        let mut resource = web::resource(router_pattern(routes[0].pattern));
         for served in routes {
             resource = resource.route((served.route)());
         }

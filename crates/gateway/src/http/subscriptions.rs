@@ -1,5 +1,7 @@
 //! Subscriptions: create, list, read, change, remove, and their secrets.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use outdial_store::SubscriptionStatus;
 use serde::Serialize;
@@ -22,7 +24,7 @@ const JSON: &[&str] = &["application/json"];
 const PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
 
 /// The caller, and that they accept JSON.
-pub(super) fn manager(caller: Caller, request: &HttpRequest) -> Result<Principal, Failure> {
+pub(super) fn manager(caller: Caller, request: &HttpRequest) -> Result<Arc<Principal>, Failure> {
     let principal = caller.with(Scope::SubscriptionsManage)?;
     choose(request, JSON)?;
     Ok(principal)

@@ -13,8 +13,8 @@ use actix_service::Service;
 use actix_tls::connect::{ConnectError as DialError, ConnectInfo, Connection, tcp::TcpConnectorService};
 use awc::{error::ConnectError, http::Uri};
 use futures_util::{FutureExt, future::LocalBoxFuture};
-use tokio::net::TcpStream;
 
+use super::watched::Watched;
 use crate::egress::{Egress, Lookup, SystemLookup, TargetError};
 
 /// Addresses of one host that are tried.
@@ -121,7 +121,7 @@ impl fmt::Debug for Dial {
 }
 
 impl Service<ConnectInfo<Uri>> for Dial {
-    type Response = Connection<Uri, TcpStream>;
+    type Response = Connection<Uri, Watched>;
     type Error = DialError;
     type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -134,7 +134,8 @@ impl Service<ConnectInfo<Uri>> for Dial {
             let addresses = dial.addresses(info.hostname(), info.port()).await?;
             let connection = TcpConnectorService::default().call(info.set_addrs(addresses)).await?;
             reach(Stage::Connected);
-            Ok(connection)
+            let (stream, connection) = connection.replace_io(());
+            Ok(connection.replace_io(Watched(stream)).1)
         }
         .boxed_local()
     }

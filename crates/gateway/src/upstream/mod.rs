@@ -4,9 +4,11 @@ mod caller;
 mod dial;
 mod gate;
 mod pools;
+mod relay;
 mod retries;
 mod searches;
 mod tokens;
+mod watched;
 mod wire;
 
 use std::{
@@ -31,6 +33,10 @@ use self::{
 };
 pub use self::{
     gate::{Ending, Priority, Turn},
+    relay::{
+        CallerBody, Relay, RelayBounds, RelayCall, RelayFailure, Relayed, RelayedBody, UploadFault,
+        check_path,
+    },
     tokens::{TokenState, Tokens},
     wire::{Exchange, Reuse, Unsent, Wire, WireError},
 };

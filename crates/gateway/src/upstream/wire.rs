@@ -5,6 +5,8 @@
 use std::{
     cell::Cell,
     convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
     rc::Rc,
     sync::{
         Arc,
@@ -20,7 +22,7 @@ use awc::{
     error::{ConnectError, PayloadError, SendRequestError},
 };
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::Stream;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -31,6 +33,7 @@ pub use super::dial::Unsent;
 use super::{
     dial::{Dial, STAGE, Stage, explain, stage},
     pools::{Pools, tls},
+    watched::watch,
 };
 use crate::egress::{Egress, Lookup};
 
@@ -205,9 +208,7 @@ async fn send(pools: &Pools, exchange: &Exchange, fresh: bool) -> Result<Answer,
 }
 
 /// A body of known length, handed over in slices: as one piece, awc would copy it whole into its write buffer.
-fn in_slices(
-    body: Bytes,
-) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, Infallible>> + 'static> {
+fn in_slices(body: Bytes) -> SizedStream<impl Stream<Item = Result<Bytes, Infallible>> + 'static> {
     let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let slices = futures_util::stream::unfold(body, |mut rest| async move {
         let slice = rest.split_to(rest.len().min(SLICE));
@@ -218,7 +219,7 @@ fn in_slices(
 
 /// What awc calls `Connect(Disconnected)` is a connection that ended before the head of an answer, after the request was
 /// written.
-fn classify(error: SendRequestError) -> WireError {
+pub(super) fn classify(error: SendRequestError) -> WireError {
     match error {
         SendRequestError::Connect(ConnectError::Disconnected) => {
             WireError::Broken("the connection ended before an answer".to_owned())
@@ -236,7 +237,7 @@ fn classify(error: SendRequestError) -> WireError {
 
 async fn read_answer<S>(mut response: ClientResponse<S>, limit: usize) -> Answer
 where
-    S: futures_util::Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
     let announced = response
         .headers()
@@ -250,10 +251,17 @@ where
     let lost = !framed && !bodiless && response.version() == awc::http::Version::HTTP_11;
     let mut problem = lost.then_some("the answer has no length");
     let mut body = BytesMut::new();
+    let mut has_ended = false;
     if announced.is_some_and(|length| length > limit) {
         problem = Some("the answer is too large");
     } else {
-        while let Some(chunk) = response.next().await {
+        while let Some(chunk) = poll_fn(|context| {
+            let (polled, ended) = watch(|| Pin::new(&mut response).poll_next(context));
+            has_ended |= ended;
+            polled
+        })
+        .await
+        {
             match chunk {
                 Ok(chunk) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
                 Ok(_) => {
@@ -268,7 +276,8 @@ where
         }
     }
     // awc ends a body that was cut short as if it were whole.
-    if problem.is_none() && announced.is_some_and(|length| length != body.len()) {
+    let short = announced.map_or(framed && has_ended, |length| length != body.len());
+    if problem.is_none() && short {
         problem = Some("the answer was cut");
     }
     Answer { response: to_response(&response, status, body.freeze()), body_problem: problem }

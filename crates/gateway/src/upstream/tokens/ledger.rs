@@ -203,6 +203,14 @@ impl Ledger {
         Ok(Some(left))
     }
 
+    /// Whether at least half of the fetches are left that we make of the vendor's budget; without one, always.
+    pub async fn is_half_left(&self, account: &Account) -> Result<bool, StoreError> {
+        let budget = account.vendor.descriptor().token_budget;
+        let Some(budget) = budget else { return Ok(true) };
+        let made = as_u32(self.fetches(&account.id, budget.window).await?.len());
+        Ok(made <= allowed_fetches(budget.fetches) / 2)
+    }
+
     async fn fetches(&self, account: &AccountId, window: Duration) -> Result<Vec<Timestamp>, StoreError> {
         let mut fetches: Vec<Timestamp> = self.load(&fetches_key(account)).await?.unwrap_or_default();
         let now = self.clock.now();

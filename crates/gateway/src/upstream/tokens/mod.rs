@@ -1,6 +1,7 @@
 //! Vendors' tokens: one per account for all replicas, one fetch in flight, never in a loop.
 
 mod ledger;
+mod suspects;
 
 use std::{
     collections::BTreeMap,
@@ -50,6 +51,8 @@ struct Local {
     token: RwLock<Option<(Token, Timestamp)>>,
     /// When a renewal was last begun.
     renewal: Mutex<Option<Instant>>,
+    /// A token that a relayed call was refused with; the next call tries to replace it.
+    suspect: RwLock<Option<SecretString>>,
     /// Held while fetching, so that one process fetches once. Holds the times of fetches that the store did not count.
     fetching: tokio::sync::Mutex<Vec<Timestamp>>,
 }
@@ -94,6 +97,11 @@ impl Tokens {
         if let Some(fixed) = account.vendor.fixed_token() {
             return Ok(fixed.clone());
         }
+        if rejected.is_none()
+            && let Some(suspect) = self.take_suspect(&account.id)
+        {
+            return self.replace(account, suspect).await;
+        }
         if let Some(token) = self.in_memory(&account.id, rejected.as_ref()) {
             return Ok(token);
         }
@@ -101,6 +109,14 @@ impl Tokens {
             self.renew_ahead(account);
             return Ok(token);
         }
+        self.obtain_apart(account, rejected).await
+    }
+
+    async fn obtain_apart(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        rejected: Option<SecretString>,
+    ) -> Result<SecretString, Error> {
         // Whoever waits may go away; a fetch that was begun is finished, and its token kept.
         let (tokens, account) = (Arc::clone(self), Arc::clone(account));
         let fetch = self.tasks.spawn(async move { tokens.obtain(&account, rejected.as_ref()).await });

@@ -1,0 +1,56 @@
+//! Tokens that were verified a moment ago, so that a caller who calls again costs no signature check.
+//!
+//! An entry holds what was read of a token, and the very keys that it was checked against: whenever an issuer's keys are
+//! renewed, removed or too old, nothing that was checked with the old ones counts. Times are judged anew at each use.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{Principal, keys::KeySet, token::Times};
+
+/// Tokens that are remembered. Beyond it, all are forgotten at once: each costs one check again.
+const LIMIT: usize = 4_096;
+
+/// The digest of a token, so that no token lies about in memory.
+type Key = [u8; 32];
+
+/// A token that was verified.
+#[derive(Clone)]
+pub(super) struct Verified {
+    pub(super) principal: Arc<Principal>,
+    pub(super) times: Times,
+    /// The place of its issuer in the configuration.
+    pub(super) issuer: usize,
+    /// What its signature was checked against.
+    pub(super) keys: Arc<KeySet>,
+}
+
+/// The tokens that were verified.
+#[derive(Default)]
+pub(super) struct Memory(RwLock<HashMap<Key, Verified>>);
+
+impl Memory {
+    pub(super) fn key(token: &str) -> Key {
+        Sha256::digest(token.as_bytes()).into()
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Verified> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    pub(super) fn keep(&self, key: Key, verified: Verified) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= LIMIT {
+            held.clear();
+        }
+        held.insert(key, verified);
+    }
+
+    pub(super) fn forget(&self, key: &Key) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}

@@ -1,0 +1,96 @@
+//! What the relay makes of the way an exchange went: what can be passed on, what it means to the next call, and what is said
+//! where there is no answer.
+
+use awc::ClientResponse;
+use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
+use outdial_core::{Error, ErrorClass, Timestamp, UpstreamFailure};
+
+use super::super::{Ending, WireError};
+use crate::accounts::Account;
+
+/// Whether the vendor may not take the account's token any more.
+pub(super) fn is_rejection(account: &Account, response: &ClientResponse) -> bool {
+    let status = StatusCode::from_u16(response.status().as_u16());
+    status.is_ok_and(|status| account.vendor.rejects_token(status))
+}
+
+pub(super) fn announced_length(response: &ClientResponse) -> Option<u64> {
+    response.headers().get("content-length")?.to_str().ok()?.parse().ok()
+}
+
+/// Why an answer cannot be passed on at all.
+pub(super) fn unusable(
+    response: &ClientResponse,
+    announced: Option<u64>,
+    bodiless: bool,
+    limit: u64,
+) -> Option<&'static str> {
+    if response.status().is_informational() {
+        return Some("the answer has an interim status");
+    }
+    if announced.is_some_and(|announced| announced > limit) && !bodiless {
+        return Some("the answer is too large");
+    }
+    let is_framed = announced.is_some() || response.headers().contains_key("transfer-encoding");
+    // awc 3.11 hands a body that ends with the connection over as empty (actix-web#2287).
+    let lost = !is_framed && !bodiless && response.version() == awc::http::Version::HTTP_11;
+    lost.then_some("the answer has no length")
+}
+
+/// What a vendor's status means to the count of calls and to those who call next.
+pub(super) fn judge(response: &ClientResponse, now: Timestamp) -> (Option<ErrorClass>, Ending) {
+    let status = response.status().as_u16();
+    let class = match status {
+        401 => Some(ErrorClass::Unauthenticated),
+        403 => Some(ErrorClass::Forbidden),
+        429 => Some(ErrorClass::RateLimited),
+        500.. => Some(ErrorClass::Unavailable),
+        _ => None,
+    };
+    if class.is_none() {
+        return (None, Ending::Answered);
+    }
+    let mut headers = HeaderMap::new();
+    let delay = response.headers().get("retry-after").map(|value| HeaderValue::from_bytes(value.as_bytes()));
+    if let Some(Ok(delay)) = delay {
+        headers.insert(RETRY_AFTER, delay);
+    }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    (class, Ending::of_answer(status, &headers, now))
+}
+
+pub(super) fn protocol(account: &Account, status: u16, problem: &'static str) -> Error {
+    let message =
+        format!("{} answered what cannot be passed on: {problem}.", account.vendor.descriptor().vendor);
+    let failure = UpstreamFailure { status: Some(status), ..UpstreamFailure::default() };
+    Error::new(ErrorClass::Protocol, "upstream-protocol", message).with_upstream(failure)
+}
+
+/// What a broken exchange means: a call that only reads can be made again, of any other it is unknown whether it took effect
+/// once a byte may have left.
+pub(super) fn explain(account: &Account, is_safe: bool, error: WireError) -> Error {
+    let vendor = &account.vendor.descriptor().vendor;
+    let unknown = || {
+        let message = format!(
+            "{vendor} gave no answer; the call may or may not have taken effect, and is not sent again."
+        );
+        Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message)
+    };
+    match (error, is_safe) {
+        // Of the relay's own answers this is said where they are judged.
+        (WireError::Interim(status), _) => protocol(account, status, "the answer has an interim status"),
+        (WireError::NotSent(_, detail), _) => {
+            let message = format!("{vendor} cannot be reached; nothing was sent.");
+            Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
+        }
+        (WireError::Timeout, false) => unknown(),
+        (WireError::Broken(detail), false) => unknown().with_detail(detail),
+        (WireError::Timeout, true) => {
+            Error::new(ErrorClass::Timeout, "upstream-timeout", format!("{vendor} did not answer in time."))
+        }
+        (WireError::Broken(detail), true) => {
+            let message = format!("{vendor} broke the connection off.");
+            Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
+        }
+    }
+}
