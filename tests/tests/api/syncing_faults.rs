@@ -6,6 +6,7 @@ use outdial_simulator::{Faults, SearchSeen};
 use outdial_tests::{
     child::GatewayProcess,
     gateway::TestGateway,
+    on_every_store,
     setup::{Backend, ICSOC, World},
     tokens::now,
     waiting::{eventually, soon},
@@ -21,19 +22,23 @@ use crate::{
 /// The program that a test may kill.
 const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway_process");
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_walk_goes_on_at_its_mark_after_a_kill() {
-    let world = World::new(setup(Backend::Sqlite).set("ACCOUNTS__1__TIMEOUT", "1s")).await;
+on_every_store!(a_walk_goes_on_at_its_mark_after_a_kill);
+
+/// With Redis on a replica that runs already, else in a process that is started anew.
+async fn a_walk_goes_on_at_its_mark_after_a_kill(store: Backend) {
+    let world = World::new(setup(store).set("ACCOUNTS__1__TIMEOUT", "1s")).await;
     let control = world.vendors.control();
     let calls: BTreeSet<String> = control.seed_calls(3_000).into_iter().collect();
     control.set_faults(Faults { delay_ms: 400, ..search_faults() });
     let child = GatewayProcess::start(GATEWAY, &world);
-    eventually("the walk is under way", async || (control.searches().len() >= 3).then_some(())).await;
+    eventually("the walk is under way", async || (control.searches().len() >= 2).then_some(())).await;
+    let other = (store == Backend::Redis).then(|| GatewayProcess::start(GATEWAY, &world));
+    eventually("it goes on", async || (control.searches().len() >= 3).then_some(())).await;
     child.kill();
     let before = control.searches();
     assert!(before.len() < 6, "it was killed too late");
     control.set_faults(search_faults());
-    let child = GatewayProcess::start(GATEWAY, &world);
+    let child = other.unwrap_or_else(|| GatewayProcess::start(GATEWAY, &world));
     let client = child.client();
     eventually("every call is in the store", async || {
         let records = walk(&client, "/v1/call-records", "?source=store&limit=1000").await;
@@ -76,6 +81,18 @@ async fn a_vendor_that_fails_is_caught_up_with() {
         (account["sync"]["state"] == "ok").then_some(())
     })
     .await;
+    gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_the_vendor() {
+    let gateway = TestGateway::start(setup(Backend::Sqlite)).await;
+    runs(&gateway, "complete", 1.0).await;
+    gateway.control().set_faults(Faults { delay_ms: 25_000, ..search_faults() });
+    let asked = gateway.control().searches().len();
+    eventually("the vendor is asked", async || (gateway.control().searches().len() > asked).then_some(()))
+        .await;
+    // That all background work ended in time is what a stop asserts.
     gateway.finish().await;
 }
 
