@@ -129,7 +129,8 @@ impl Caller {
                 Err(no_token)
             }
             Ok(Err(error)) => {
-                if is_vendors_fault(&error, account, deadline.saturating_duration_since(begun)) {
+                let had = deadline.saturating_duration_since(begun);
+                if is_vendors_fault(&error, account.limits.timeout, had) {
                     turn.end(Ending::Failed);
                 }
                 Err(explain(account, call.operation, error))
@@ -262,13 +263,13 @@ pub fn labels(account: &Account) -> [&str; 2] {
 
 /// Whether a failed exchange speaks against the vendor. One that had no time to speak of, after a long wait for its turn, does
 /// not; nor what never left for reasons of ours.
-fn is_vendors_fault(error: &WireError, account: &Account, had: Duration) -> bool {
+fn is_vendors_fault(error: &WireError, timeout: Duration, had: Duration) -> bool {
     match error {
         WireError::NotSent(Unsent::Other | Unsent::Blocked, _) => false,
         WireError::NotSent(Unsent::Dns | Unsent::Refused | Unsent::Tls | Unsent::Timeout, _)
         | WireError::Broken(_)
         | WireError::Interim(_) => true,
-        WireError::Timeout => had >= account.limits.timeout / 2,
+        WireError::Timeout => had >= timeout / 2,
     }
 }
 
@@ -307,4 +308,21 @@ pub fn unknown_outcome(account: &Account) -> Error {
         account.vendor.descriptor().vendor
     );
     Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_had_no_time_or_never_left_does_not_speak_against_the_vendor() {
+        let timeout = Duration::from_secs(10);
+        let is_fault = |error: &WireError, had| is_vendors_fault(error, timeout, Duration::from_secs(had));
+        assert!(is_fault(&WireError::Timeout, 10) && is_fault(&WireError::Timeout, 5));
+        assert!(!is_fault(&WireError::Timeout, 4), "it waited most of its time for a turn");
+        assert!(is_fault(&WireError::Broken(String::new()), 1) && is_fault(&WireError::Interim(100), 1));
+        let not_sent = |why| WireError::NotSent(why, String::new());
+        assert!(is_fault(&not_sent(Unsent::Refused), 1) && is_fault(&not_sent(Unsent::Tls), 1));
+        assert!(!is_fault(&not_sent(Unsent::Other), 10), "no place in a queue of ours");
+    }
 }
