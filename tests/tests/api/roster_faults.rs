@@ -133,6 +133,7 @@ async fn a_late_answer_leaves_the_outcome_unknown(store: Backend) {
     assert_kept(&gateway, &problem, "unknown").await;
     assert_eq!(problem["roster"]["parts"][0]["status"], "unknown");
     assert_eq!(upload_count(&gateway), 2, "the vendor saw exactly one request for it");
+    assert_eq!(gateway.metric("outdial_upstream_retries_total", &[]).await, 0.0);
     let events = client.read("/v1/events").await;
     let last = events["data"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["data"]["roster_id"], problem["roster"]["id"]);
@@ -170,6 +171,9 @@ async fn a_vendor_that_cannot_be_reached_took_nothing() {
     let problem = problem.expect_problem(503, "upstream-unavailable");
     assert_eq!(problem["retryable"], true);
     assert_kept(&gateway, &problem, "failed").await;
+    assert_eq!(problem["roster"]["parts"][0]["sent"], false);
+    // No byte left, so it was safe to try once more by ourselves.
+    assert_eq!(gateway.metric("outdial_upstream_retries_total", &["reason=\"connect\""]).await, 1.0);
     assert_eq!(gateway.client().read("/v1/accounts/wc-1").await["state"], "unavailable");
     gateway.finish().await;
 }

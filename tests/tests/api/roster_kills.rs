@@ -33,7 +33,7 @@ const WORLDS: usize = 4;
 /// Callers of one gateway.
 const CALLERS: usize = 3;
 /// A gateway is killed within this many milliseconds.
-const LIFE: u64 = 200;
+const LIFE: u64 = 300;
 /// Longer than a lease.
 const LATER: Duration = Duration::from_secs(61);
 
