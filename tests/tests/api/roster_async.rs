@@ -1,6 +1,6 @@
 //! `Prefer: respond-async`: the answer comes when the store has the roster, and the vendor gets it whatever happens then.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use outdial_simulator::{Faults, Vendor};
 use outdial_tests::{
@@ -187,6 +187,67 @@ async fn the_next_gateway_goes_on() {
     assert_eq!(again.expect(202)["id"], roster["id"]);
     assert_eq!(upload_count(&gateway), 4);
     gateway.finish().await;
+}
+
+/// A part that waits for its turn was not begun: nothing is unknown after a kill, and the next gateway sends what is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_between_two_parts_costs_nothing() {
+    let world = World::new(one_by_one(Backend::Sqlite).set("ACCOUNTS__0__MAX_RPS", "0.2")).await;
+    let child = GatewayProcess::start(env!("CARGO_BIN_EXE_gateway_process"), &world);
+    let roster = upload_async(&child.client(), with_agents(0..3), Some("key-1")).await.expect(202);
+    let halfway = eventually("a part is done", async || {
+        let roster = kept(&child.client(), &roster).await;
+        Some(roster).filter(|roster| roster["progress"]["parts_done"] == 1)
+    })
+    .await;
+    let waiting = &halfway["parts"][1];
+    assert_eq!((&waiting["status"], &waiting["sent"]), (&json!("pending"), &json!(false)));
+    child.kill();
+    world.set("ACCOUNTS__0__MAX_RPS", "1000");
+
+    let gateway = TestGateway::start_later(world, Duration::from_secs(120)).await;
+    let client = gateway.client();
+    let done = ended(&client, &roster).await;
+    assert_eq!((&done["status"], &done["accepted"]), (&json!("accepted"), &json!(3)));
+    assert_eq!(taken(&gateway), [["e-0"], ["e-1"], ["e-2"]]);
+    let again = upload_async(&client, with_agents(0..3), Some("key-1")).await;
+    assert_eq!(again.expect(202)["id"], roster["id"]);
+    assert_eq!(upload_count(&gateway), 3);
+    gateway.finish().await;
+}
+
+/// One that stood still for longer than its lease finds that another has settled the roster, and sends no more of it.
+#[tokio::test]
+async fn who_lost_the_roster_sends_no_more_of_it() {
+    let world = World::new(one_by_one(Backend::Redis)).await;
+    let late = TestGateway::start_in(Arc::clone(&world)).await;
+    late.control().set_faults(slow(1_500));
+    let client = late.client();
+    let call = client.post(&target(CAMPAIGN, ""), JSON, json!({ "entries": with_agents(0..3) }).to_string());
+    let take_over = async {
+        eventually("the vendor has a part", async || (upload_count(&late) == 1).then_some(())).await;
+        let redis = redis::Client::open(world.redis().url()).unwrap();
+        let mut connection = redis.get_multiplexed_async_connection().await.unwrap();
+        let mut leases = redis::cmd("KEYS");
+        let leases: Vec<String> =
+            leases.arg("{outdial}:lease:roster:*").query_async(&mut connection).await.unwrap();
+        assert_eq!(leases.len(), 1);
+        let _: () = redis::cmd("DEL").arg(&leases).query_async(&mut connection).await.unwrap();
+        let next = TestGateway::start_in(Arc::clone(&world)).await;
+        let listed = next.client().read("/v1/rosters").await["data"][0].clone();
+        (ended(&next.client(), &listed).await, next)
+    };
+    let (answer, (settled, next)) = tokio::join!(call.send(), take_over);
+    let problem = answer.expect_problem(503, "store-unavailable");
+    assert_eq!(problem["roster"]["id"], settled["id"]);
+    let words: Vec<&str> =
+        settled["parts"].as_array().unwrap().iter().map(|part| part["status"].as_str().unwrap()).collect();
+    assert_eq!(words, ["unknown", "refused", "refused"]);
+    assert_eq!(kept(&next.client(), &settled).await, settled, "the late one overwrites nothing");
+    only_upload(&next);
+    assert_eq!(next.client().read("/v1/events").await["data"].as_array().unwrap().len(), 1);
+    late.stop().await;
+    next.finish().await;
 }
 
 /// A gateway that is killed leaves a part of which nobody knows: nothing behind it is sent before somebody has looked.

@@ -8,7 +8,11 @@ use outdial_core::{Error, ErrorClass};
 use outdial_store::{StoredPart, StoredPartStatus, StoredRoster};
 
 use super::{RosterUploads, bodies, heartbeat::Heartbeat};
-use crate::{accounts::Account, api_error::store_failure, upstream::Trace};
+use crate::{
+    accounts::Account,
+    api_error::store_failure,
+    upstream::{PartFailure, Trace},
+};
 
 /// Where the requests of the parts are.
 pub(super) enum Requests {
@@ -71,6 +75,10 @@ impl RosterUploads {
                 Ok(request) => request,
                 Err(error) => return Ended::Failed(error),
             };
+            let turn = match self.upstream.part_turn(account).await {
+                Ok(turn) => turn,
+                Err(error) => return Ended::Failed(error),
+            };
             roster.parts[at].status = StoredPartStatus::Sending;
             match self.mark(roster, heartbeat).await {
                 Ok(true) => {}
@@ -80,38 +88,23 @@ impl RosterUploads {
                     return Ended::Failed(error);
                 }
             }
-            if let Err(error) = self.send_part(account, roster, at, request, trace).await {
+            let sent = self.upstream.send_part(account, turn, request, trace).await;
+            if let Err(error) = note_part(roster, at, sent) {
                 return Ended::Failed(error);
             }
+            self.store_progress(roster).await;
         }
         Ended::Done
     }
 
-    async fn send_part(
-        &self,
-        account: &Arc<Account>,
-        roster: &mut StoredRoster,
-        at: usize,
-        request: Request<Bytes>,
-        trace: &Trace,
-    ) -> Result<(), Error> {
-        let sent = self.upstream.send_part(account, request, trace).await;
-        let part = &mut roster.parts[at];
-        match sent {
-            Ok(status) => {
-                part.status = StoredPartStatus::Accepted;
-                part.upstream_status = Some(status);
-                roster.accepted += u64::from(part.entries);
-                Ok(())
-            }
-            Err(failure) => {
-                part.upstream_status = failure.status;
-                part.status = match failure.error.class {
-                    ErrorClass::OutcomeUnknown => StoredPartStatus::Unknown,
-                    _ => StoredPartStatus::Refused,
-                };
-                Err(failure.error)
-            }
+    /// Stores what is known while the next part waits for its turn, so that a death meanwhile leaves nothing unknown. What cannot
+    /// be stored now is stored with the next mark; that somebody else has the roster is noticed there too.
+    async fn store_progress(&self, roster: &StoredRoster) {
+        let is_pending = |part: &StoredPart| part.status == StoredPartStatus::Pending;
+        if roster.parts.iter().any(is_pending)
+            && let Err(error) = self.store.put_roster(roster).await
+        {
+            tracing::warn!(roster = roster.id, problem = %error, "roster.progress_not_stored");
         }
     }
 
@@ -129,6 +122,27 @@ impl RosterUploads {
         }
         tracing::info!(roster = roster.id, "roster.left_to_others");
         Ended::Left
+    }
+}
+
+/// Notes what came of a part.
+fn note_part(roster: &mut StoredRoster, at: usize, sent: Result<u16, PartFailure>) -> Result<(), Error> {
+    let part = &mut roster.parts[at];
+    match sent {
+        Ok(status) => {
+            part.status = StoredPartStatus::Accepted;
+            part.upstream_status = Some(status);
+            roster.accepted += u64::from(part.entries);
+            Ok(())
+        }
+        Err(failure) => {
+            part.upstream_status = failure.status;
+            part.status = match failure.error.class {
+                ErrorClass::OutcomeUnknown => StoredPartStatus::Unknown,
+                _ => StoredPartStatus::Refused,
+            };
+            Err(failure.error)
+        }
     }
 }
 

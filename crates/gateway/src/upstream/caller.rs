@@ -81,6 +81,13 @@ pub struct Call<'a> {
     pub priority: Priority,
 }
 
+/// What a call needs that may be made now.
+pub struct Ready {
+    turn: Turn,
+    token: SecretString,
+    deadline: Instant,
+}
+
 /// Makes calls.
 pub struct Caller {
     /// Moves the bytes.
@@ -110,15 +117,34 @@ impl Caller {
     /// # Errors
     /// Why there was no turn, no token, or no answer.
     pub async fn call(&self, call: Call<'_>) -> Result<(Answer, Turn), Error> {
-        let account = call.account;
+        let ready = self.ready(call.account, call.priority).await?;
+        self.make(call, ready).await
+    }
+
+    /// Waits until a call may be made.
+    ///
+    /// # Errors
+    /// Why there was no turn or no token.
+    pub async fn ready(&self, account: &Arc<Account>, priority: Priority) -> Result<Ready, Error> {
         let access = self.access(&account.id)?;
         let deadline = Instant::now() + account.limits.timeout;
         access.gate.ensure_open(deadline)?;
         // Who waits for a token takes no slot, and a call leaves when its turn has come; what it leaves with is the token of
         // that moment, not one that was refused while it waited.
         self.token_before(deadline, account, None).await?;
-        let turn = access.gate.turn(call.priority, deadline).await?;
+        let turn = access.gate.turn(priority, deadline).await?;
         let token = self.token_before(deadline, account, None).await?;
+        Ok(Ready { turn, token, deadline })
+    }
+
+    /// Makes a call whose turn has come.
+    ///
+    /// # Errors
+    /// Why there was no fresh token, or no answer.
+    pub async fn make(&self, call: Call<'_>, ready: Ready) -> Result<(Answer, Turn), Error> {
+        let account = call.account;
+        let access = self.access(&account.id)?;
+        let Ready { turn, token, deadline } = ready;
         let begun = Instant::now();
         access.retries.note_first(begun);
         match self.attempt(&call, access, token, deadline).await {

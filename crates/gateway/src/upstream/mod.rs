@@ -26,7 +26,7 @@ use outdial_core::{
 use outdial_store::Store;
 
 use self::{
-    caller::{Access, Call, Caller, Operation, labels, unknown_outcome},
+    caller::{Access, Call, Caller, Operation, Ready, labels, unknown_outcome},
     gate::{CountedTurns, Gate},
     retries::RetryBudget,
     searches::{Found, SearchKey, Searches},
@@ -55,6 +55,12 @@ const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Trace {
     /// W3C `traceparent`, as it came.
     pub traceparent: Option<String>,
+}
+
+/// The turn of one part at its vendor.
+pub struct PartTurn {
+    ready: Ready,
+    started: Instant,
 }
 
 /// How the upload of one part failed.
@@ -168,26 +174,44 @@ impl Upstream {
     pub async fn send_part(
         &self,
         account: &Arc<Account>,
+        turn: PartTurn,
         request: Request<Bytes>,
         trace: &Trace,
     ) -> Result<u16, PartFailure> {
-        let started = Instant::now();
-        let sent = self.try_send_part(account, request, trace).await;
+        let PartTurn { ready, started } = turn;
+        let sent = self.try_send_part(account, ready, request, trace).await;
         let outcome = sent.as_ref().map_err(|failure| failure.error.class);
         self.caller.count(account, Operation::Roster, outcome.err(), started);
         sent
     }
 
+    /// Waits for the turn of a part. Until it has come the part is not begun, and who dies while they wait leaves nothing
+    /// unknown.
+    ///
+    /// # Errors
+    /// Why there was no turn or no token in time.
+    pub async fn part_turn(&self, account: &Arc<Account>) -> Result<PartTurn, Error> {
+        let started = Instant::now();
+        match self.caller.ready(account, Priority::Interactive).await {
+            Ok(ready) => Ok(PartTurn { ready, started }),
+            Err(error) => {
+                self.caller.count(account, Operation::Roster, Some(error.class), started);
+                Err(error)
+            }
+        }
+    }
+
     async fn try_send_part(
         &self,
         account: &Arc<Account>,
+        ready: Ready,
         request: Request<Bytes>,
         trace: &Trace,
     ) -> Result<u16, PartFailure> {
         let unanswered = |error| PartFailure { error, status: None };
         let priority = Priority::Interactive;
         let call = Call { account, operation: Operation::Roster, request, trace, priority };
-        let (answer, turn) = self.caller.call(call).await.map_err(unanswered)?;
+        let (answer, turn) = self.caller.make(call, ready).await.map_err(unanswered)?;
         let status = answer.response.status().as_u16();
         let read = account.vendor.parse_roster_reply(&answer.response);
         let read = read.map_err(|error| self.caller.with_delay(error, &answer));
