@@ -56,7 +56,9 @@ impl Setup {
         simulator.icsoc.push_secret = PUSH_SECRET.to_owned();
         simulator.icsoc.retry_unit = Duration::from_millis(2);
         let issuer_keys = format!("hs256_secret = \"{HS256_SECRET}\"");
-        Self { backend, simulator, issuer_keys, variables: BTreeMap::new() }
+        // Subscriptions of tests that deliver nothing may name any host.
+        let variables = BTreeMap::from([("OUTDIAL__EGRESS__ALLOW".to_owned(), "*".to_owned())]);
+        Self { backend, simulator, issuer_keys, variables }
     }
 
     /// Other vendors than the usual.

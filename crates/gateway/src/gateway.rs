@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use outdial_core::{Clock, Error, SystemClock};
+use outdial_core::{Clock, Error, ExposeSecret, SystemClock};
 use outdial_store::{Store, StoreError, StoreErrorKind};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     auth::{REFRESH_INTERVAL, Verifier},
     config::Config,
     delivery::{self, Supervisor, sender::Sender},
-    egress::Egress,
+    egress::{Egress, OwnAddresses, addresses_of_store},
     events::EventStreams,
     health::Health,
     housekeeping::{self, Housekeeping},
@@ -118,8 +118,10 @@ impl Gateway {
         health.refresh().await;
         let ports = Ports::open(&config, &services, &parts.tasks)
             .map_err(|error| StartError::Unavailable(error.to_string()))?;
-        background.begin(&parts.tasks);
         let Listening { api, push, admin } = Listening::of(&ports);
+        let store = addresses_of_store(config.store.url.expose_secret()).await;
+        parts.egress.keep_off(OwnAddresses { listening: vec![api, push, admin], store });
+        background.begin(&parts.tasks);
         tracing::info!(%api, %push, %admin, accounts = config.accounts.iter().count(), "gateway.ready");
         Ok(Self { ports, tasks: parts.tasks, health, store: parts.store, drain: config.http.drain })
     }

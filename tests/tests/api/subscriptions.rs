@@ -94,6 +94,36 @@ async fn a_subscription_is_kept_as_it_was_asked_for(store: Backend) {
 }
 
 #[tokio::test]
+async fn nothing_may_be_called_that_is_not_listed_nor_what_is_our_own() {
+    let refused = async |gateway: &TestGateway, url: &str| {
+        let answer = create(&gateway.client(), &json!({ "url": url })).await;
+        answer.expect_problem(422, "invalid-members")["errors"][0].clone()
+    };
+    let gateway = TestGateway::start(Setup::new(Backend::Redis).set("EGRESS__ALLOW", "")).await;
+    for url in [URL, "https://8.8.8.8/in", "http://10.0.0.1/in"] {
+        let error = refused(&gateway, url).await;
+        assert_eq!((&error["pointer"], &error["code"]), (&json!("/url"), &json!("blocked-target")), "{url}");
+        assert!(error["detail"].as_str().unwrap().contains("egress.allow is empty"), "{error}");
+    }
+    let world = gateway.stop().await;
+    world.set("EGRESS__ALLOW", "127.0.0.1, crm.example.com:443, *:8443");
+    let gateway = TestGateway::start_in(world).await;
+    assert_eq!(refused(&gateway, "http://8.8.8.8:8443/").await["code"], "https-required");
+    let redis = gateway.world.redis().url();
+    let redis_port: u16 = redis.trim_end_matches("/0").rsplit(':').next().unwrap().parse().unwrap();
+    let ports = [gateway.api().port(), gateway.push_port().port(), gateway.admin().port()];
+    for port in ports.into_iter().chain([redis_port]) {
+        let error = refused(&gateway, &format!("http://127.0.0.1:{port}/metrics")).await;
+        assert_eq!(error["code"], "blocked-target", "{port}");
+        assert!(error["detail"].as_str().unwrap().contains("never called"), "{error}");
+    }
+    for url in [URL, "https://a.example.org:8443/"] {
+        create(&gateway.client(), &json!({ "url": url })).await.expect(201);
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn every_mistake_is_told_at_once() {
     let gateway = start(Backend::Sqlite).await;
     let client = gateway.client();

@@ -70,7 +70,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::egress::EgressConfig;
+    use crate::egress::{AllowEntry, EgressConfig};
 
     #[test]
     fn headers_are_added_unless_they_would_break_the_message() {
@@ -85,7 +85,8 @@ mod tests {
             ("x-line", "a\r\nhost: b"),
         ];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let egress = Egress::new(&EgressConfig::default());
+        let allow = vec![AllowEntry::parse("*").unwrap()];
+        let egress = Egress::new(&EgressConfig { allow });
         let target =
             Target::new(&egress, "sub_1", "https://hooks.example.net/in?key=k33p-too", &given).unwrap();
         let names: BTreeSet<&str> = target.headers.keys().map(HeaderName::as_str).collect();

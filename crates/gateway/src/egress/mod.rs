@@ -2,85 +2,33 @@
 //! is written, and by the address that is dialled in the end.
 
 mod address;
+mod list;
+mod own;
 mod url;
 
-use std::{fmt, future::Future, io, net::IpAddr, pin::Pin};
+use std::{future::Future, io, net::IpAddr, pin::Pin, sync::OnceLock};
 
 use http::Uri;
 use ipnet::IpNet;
 
-use self::url::UrlHost;
+pub use self::{
+    list::AllowEntry,
+    own::{OwnAddresses, addresses_of_store},
+};
+use self::{list::Allowed, url::UrlHost};
 
 /// What may be called, by configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EgressConfig {
-    /// Nothing but what is listed; empty: every public address.
+    /// Nothing but what is listed; empty: nothing at all.
     pub allow: Vec<AllowEntry>,
-}
-
-/// One entry of the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllowEntry {
-    /// A network, or one address.
-    Network(IpNet),
-    /// A host, by its name in lower case.
-    Host(String),
-    /// Every host below a domain, which stands here in lower case with its leading dot.
-    Below(String),
-}
-
-impl AllowEntry {
-    /// Reads an entry: `10.0.0.0/8`, `10.1.2.3`, `hooks.example.net` or `*.example.net`.
-    ///
-    /// # Errors
-    /// What is wrong with it, to stand behind the entry.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        if let Some(network) = network.map(|network| network.trunc()) {
-            if let Some(what) = address::never_at_all(&network) {
-                return Err(format!("is {what}, which is never called"));
-            }
-            if address::is_mapped(&network) {
-                return Err("is IPv4 in the dress of IPv6: list the IPv4 network".to_owned());
-            }
-            return Ok(Self::Network(network));
-        }
-        let name = text.strip_prefix("*.");
-        if !url::is_name(name.unwrap_or(text)) {
-            return Err("is no network, address, host name or *.domain".to_owned());
-        }
-        let lower = text.to_ascii_lowercase();
-        Ok(match lower.strip_prefix('*') {
-            Some(below) => Self::Below(below.to_owned()),
-            None => Self::Host(lower),
-        })
-    }
-}
-
-impl AllowEntry {
-    const fn as_network(&self) -> Option<&IpNet> {
-        match self {
-            Self::Network(network) => Some(network),
-            Self::Host(_) | Self::Below(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for AllowEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Network(network) => network.fmt(f),
-            Self::Host(name) => f.write_str(name),
-            Self::Below(domain) => write!(f, "*{domain}"),
-        }
-    }
 }
 
 /// Why a target is not called.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct TargetError {
-    /// A kebab-case code: `blocked-target`, `not-a-url`, `unsupported-scheme`, `credentials-in-url`, `fragment-in-url`,
+    /// A kebab-case code: `blocked-target`, `https-required`, `not-a-url`, `unsupported-scheme`, `credentials-in-url`, `fragment-in-url`,
     /// `invalid-host` or `url-too-long`.
     pub code: &'static str,
     /// For people. Holds the host or the address at most, never the path or the query.
@@ -90,6 +38,8 @@ pub struct TargetError {
 impl TargetError {
     /// The code of targets that are refused for where they are.
     pub const BLOCKED: &'static str = "blocked-target";
+    /// The code of targets that are called by https alone.
+    pub const HTTPS_REQUIRED: &'static str = "https-required";
 
     fn new(code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
@@ -120,16 +70,39 @@ impl Lookup for SystemLookup {
     }
 }
 
+/// How a target is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// Without TLS.
+    pub is_plain: bool,
+    /// The port.
+    pub port: u16,
+}
+
+impl Door {
+    /// That of a URL.
+    fn of(uri: &Uri) -> Self {
+        let is_plain = uri.scheme_str() != Some("https");
+        Self { is_plain, port: uri.port_u16().unwrap_or(if is_plain { 80 } else { 443 }) }
+    }
+}
+
 /// Which targets may be called.
 #[derive(Clone, Debug)]
 pub struct Egress {
     allow: Vec<AllowEntry>,
+    own: OnceLock<OwnAddresses>,
 }
 
 impl Egress {
     /// The rules of a configuration.
     pub fn new(config: &EgressConfig) -> Self {
-        Self { allow: config.allow.clone() }
+        Self { allow: config.allow.clone(), own: OnceLock::new() }
+    }
+
+    /// What is the gateway's own, and is never called whatever the list says. Said once, when the ports are open.
+    pub fn keep_off(&self, own: OwnAddresses) {
+        let _ = self.own.set(own);
     }
 
     /// Reads a subscriber's URL and judges what can be judged of it before it is called.
@@ -138,9 +111,10 @@ impl Egress {
     /// See [`TargetError`].
     pub fn check_url(&self, url: &str) -> Result<Uri, TargetError> {
         let (uri, host) = url::read_url(url)?;
+        let door = Door::of(&uri);
         match host {
-            UrlHost::Address(address) => self.judge(None, address)?,
-            UrlHost::Name(name) => self.judge_name(&name)?,
+            UrlHost::Address(address) => self.judge(door, None, address)?,
+            UrlHost::Name(name) => self.judge_name(door, &name)?,
         }
         Ok(uri)
     }
@@ -149,27 +123,26 @@ impl Egress {
     /// to [`Egress::check_address`].
     ///
     /// # Errors
-    /// `invalid-host` or `blocked-target`.
-    pub fn check_literal(&self, host: &str) -> Result<Option<IpAddr>, TargetError> {
+    /// `invalid-host`, `blocked-target` or `https-required`.
+    pub fn check_literal(&self, door: Door, host: &str) -> Result<Option<IpAddr>, TargetError> {
         match url::read_host(host)? {
             UrlHost::Name(_) => Ok(None),
-            UrlHost::Address(address) => self.judge(None, address).map(|()| Some(address)),
+            UrlHost::Address(address) => self.judge(door, None, address).map(|()| Some(address)),
         }
     }
 
     /// Judges an address that a resolver gave for a host.
     ///
     /// # Errors
-    /// `blocked-target`.
-    pub fn check_address(&self, host: &str, address: IpAddr) -> Result<(), TargetError> {
-        self.judge(Some(&host.to_ascii_lowercase()), address)
+    /// `blocked-target` or `https-required`.
+    pub fn check_address(&self, door: Door, host: &str, address: IpAddr) -> Result<(), TargetError> {
+        self.judge(door, Some(&host.to_ascii_lowercase()), address)
     }
 
     /// What to say at the start if this machine itself may be called.
     pub fn loopback_notice(&self) -> Option<String> {
-        let networks = self.allow.iter().filter_map(AllowEntry::as_network);
-        let listed: Vec<String> =
-            networks.filter(|network| address::is_loopback(network)).map(ToString::to_string).collect();
+        let loopback = |entry: &&AllowEntry| entry.as_network().is_some_and(address::is_loopback);
+        let listed: Vec<String> = self.allow.iter().filter(loopback).map(ToString::to_string).collect();
         let listed = (!listed.is_empty()).then(|| listed.join(", "))?;
         Some(format!(
             "egress.allow lists {listed}: subscriptions can make the gateway call what listens on this machine"
@@ -177,19 +150,25 @@ impl Egress {
     }
 
     /// Some names cannot lead anywhere that is allowed.
-    fn judge_name(&self, name: &str) -> Result<(), TargetError> {
+    fn judge_name(&self, door: Door, name: &str) -> Result<(), TargetError> {
         let of_this_machine = name == "localhost" || name.ends_with(".localhost");
         if of_this_machine && self.loopback_notice().is_none() {
             return Err(TargetError::blocked(format!("{name} is this machine")));
         }
-        let networks = self.allow.iter().any(|entry| entry.as_network().is_some());
-        if self.allow.is_empty() || networks || self.lists_host(name) {
+        if self.lists_host(door, name) {
             return Ok(());
         }
-        Err(TargetError::blocked(format!("egress.allow does not list {name}")))
+        let mut open = self.open_to(door);
+        match (open.any(|entry| entry.as_network().is_some()), self.lists_public(door)) {
+            // Where it leads to is seen when it is called.
+            (true, _) => Ok(()),
+            (false, true) if door.is_plain => Err(https_required(name)),
+            (false, true) => Ok(()),
+            (false, false) => Err(self.not_listed(door, name)),
+        }
     }
 
-    fn judge(&self, host: Option<&str>, address: IpAddr) -> Result<(), TargetError> {
+    fn judge(&self, door: Door, host: Option<&str>, address: IpAddr) -> Result<(), TargetError> {
         let address = address::dialled(address);
         let carried = address::carried(address);
         let place = || host.map_or_else(|| address.to_string(), |host| format!("{address} (of {host})"));
@@ -197,44 +176,73 @@ impl Egress {
             if let Some(what) = address::never(address) {
                 return Err(TargetError::blocked(format!("{} is {what}, which is never called", place())));
             }
-            if address::is_loopback(&IpNet::from(address)) && !self.lists_loopback(address) {
+            if let Some(what) = self.own.get().and_then(|own| own.find(address, door.port)) {
+                return Err(TargetError::blocked(format!("{} is {what}, which is never called", place())));
+            }
+            if address::is_loopback(&IpNet::from(address)) && !self.lists_loopback(door, address) {
                 return Err(TargetError::blocked(format!("{} is this machine", place())));
             }
         }
-        if self.allow.is_empty() {
-            if address::is_public(address) {
-                return Ok(());
-            }
-            let detail = format!("{} is not a public address, and egress.allow is empty", place());
-            return Err(TargetError::blocked(detail));
-        }
-        let listed = self.lists(address) && carried.is_none_or(address::is_public);
-        if host.is_some_and(|host| self.lists_host(host))
-            || listed
-            || carried.is_some_and(|it| self.lists(it))
-        {
+        if host.is_some_and(|host| self.lists_host(door, host)) {
             return Ok(());
         }
-        Err(TargetError::blocked(format!("egress.allow does not list {}", place())))
+        let is_public = address::is_public(address);
+        let listed = self.lists(door, address) && carried.is_none_or(address::is_public);
+        let is_listed = listed || carried.is_some_and(|it| self.lists(door, it));
+        if !(is_listed || (is_public && self.lists_public(door))) {
+            return Err(self.not_listed(door, &place()));
+        }
+        // On the way to a public address others can read, so plain HTTP is for those that are listed one by one.
+        if door.is_plain && is_public && !self.lists_alone(door, address) {
+            return Err(https_required(&place()));
+        }
+        Ok(())
     }
 
-    fn lists(&self, address: IpAddr) -> bool {
-        self.allow.iter().filter_map(AllowEntry::as_network).any(|network| network.contains(&address))
+    fn not_listed(&self, door: Door, place: &str) -> TargetError {
+        let port = door.port;
+        TargetError::blocked(if self.allow.is_empty() {
+            format!("egress.allow is empty, so nothing is called; it has to list {place}")
+        } else {
+            format!("egress.allow does not list {place}, or not with port {port}")
+        })
+    }
+
+    fn open_to(&self, door: Door) -> impl Iterator<Item = &AllowEntry> {
+        self.allow.iter().filter(move |entry| entry.has_port(door.port))
+    }
+
+    fn lists_public(&self, door: Door) -> bool {
+        self.open_to(door).any(|entry| entry.what == Allowed::Public)
+    }
+
+    fn lists(&self, door: Door, address: IpAddr) -> bool {
+        self.open_to(door).filter_map(AllowEntry::as_network).any(|network| network.contains(&address))
+    }
+
+    /// Whether it is listed itself, not only with its neighbours.
+    fn lists_alone(&self, door: Door, address: IpAddr) -> bool {
+        self.open_to(door).any(|entry| entry.as_network() == Some(&IpNet::from(address)))
     }
 
     /// Whether a network that is nothing but loopback holds it: a wide network does not mean this machine.
-    fn lists_loopback(&self, address: IpAddr) -> bool {
-        let mut networks = self.allow.iter().filter_map(AllowEntry::as_network);
+    fn lists_loopback(&self, door: Door, address: IpAddr) -> bool {
+        let mut networks = self.open_to(door).filter_map(AllowEntry::as_network);
         networks.any(|network| address::is_loopback(network) && network.contains(&address))
     }
 
-    fn lists_host(&self, host: &str) -> bool {
-        self.allow.iter().any(|entry| match entry {
-            AllowEntry::Host(name) => name == host,
-            AllowEntry::Below(domain) => host.len() > domain.len() && host.ends_with(domain.as_str()),
-            AllowEntry::Network(_) => false,
+    fn lists_host(&self, door: Door, host: &str) -> bool {
+        self.open_to(door).any(|entry| match &entry.what {
+            Allowed::Host(name) => name == host,
+            Allowed::Below(domain) => host.len() > domain.len() && host.ends_with(domain.as_str()),
+            Allowed::Public | Allowed::Network(_) => false,
         })
     }
+}
+
+fn https_required(place: &str) -> TargetError {
+    let detail = format!("egress.allow does not name {place} itself, so it is called by https alone");
+    TargetError::new(TargetError::HTTPS_REQUIRED, detail)
 }
 
 #[cfg(test)]

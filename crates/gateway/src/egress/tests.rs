@@ -13,8 +13,11 @@ fn code(egress: &Egress, url: &str) -> &'static str {
     egress.check_url(url).map_or_else(|error| error.code, |_| "ok")
 }
 
+const SAFE: Door = Door { is_plain: false, port: 443 };
+
 fn code_of(egress: &Egress, host: &str, address: &str) -> &'static str {
-    egress.check_address(host, address.parse().expect(address)).map_or_else(|error| error.code, |()| "ok")
+    let address = address.parse().expect(address);
+    egress.check_address(SAFE, host, address).map_or_else(|error| error.code, |()| "ok")
 }
 
 /// What no list opens, with loopback, which only its own entry opens.
@@ -116,8 +119,20 @@ fn in_url(address: &str) -> String {
 }
 
 #[test]
-fn without_a_list_every_public_address_is_called_and_no_other() {
-    let egress = egress(&[]);
+fn without_a_list_nothing_is_called() {
+    let nothing = egress(&[]);
+    for address in PUBLIC.iter().chain(PRIVATE).chain(NEVER_CALLED) {
+        assert_eq!(code(&nothing, &in_url(address)), BLOCKED, "{address}");
+        assert_eq!(code_of(&nothing, "hooks.example.net", address), BLOCKED, "{address}");
+    }
+    let error = nothing.check_url("https://hooks.example.net/in").unwrap_err();
+    assert_eq!(error.code, BLOCKED);
+    assert!(error.detail.starts_with("egress.allow is empty"), "{error}");
+}
+
+#[test]
+fn a_star_opens_every_public_address_and_no_other() {
+    let egress = egress(&["*"]);
     for address in PUBLIC {
         assert_eq!(code(&egress, &in_url(address)), "ok", "{address}");
         assert_eq!(code_of(&egress, "hooks.example.net", address), "ok", "{address}");
@@ -187,6 +202,96 @@ fn a_listed_name_may_lead_to_private_addresses() {
         assert_eq!(code_of(&egress, host, "8.8.8.8"), BLOCKED, "{host}");
     }
     assert_eq!(code(&egress, "http://10.1.2.3/in"), BLOCKED);
+}
+
+#[test]
+fn without_tls_only_what_is_named_or_near_is_called() {
+    const SAFE_ONLY: &str = TargetError::HTTPS_REQUIRED;
+    let near = ["10.0.0.1", "fd12::1", "192.168.1.1"];
+    for (allow, opens, shuts) in [
+        (&["*"][..], &[][..], &["8.8.8.8", "hooks.example.net"][..]),
+        (
+            &["0.0.0.0/0", "::/0"],
+            &["10.0.0.1", "[fd12::1]", "hooks.example.net"],
+            &["8.8.8.8", "[2a00:1450::1]"],
+        ),
+        (&["8.8.0.0/16", "8.8.4.4"], &["8.8.4.4"], &["8.8.8.8"]),
+        (
+            &["hooks.example.net", "*.example.org", "*"],
+            &["hooks.example.net", "a.example.org"],
+            &["other.example.net"],
+        ),
+        (&["127.0.0.1"], &["127.0.0.1", "localhost"], &[]),
+    ] {
+        let egress = egress(allow);
+        for host in opens {
+            assert_eq!(code(&egress, &format!("http://{host}/in")), "ok", "{allow:?} {host}");
+        }
+        for host in shuts {
+            assert_eq!(code(&egress, &format!("http://{host}/in")), SAFE_ONLY, "{allow:?} {host}");
+            assert_eq!(code(&egress, &format!("https://{host}/in")), "ok", "{allow:?} {host}");
+        }
+    }
+    // A name is judged by where it leads.
+    let plain = |allow: &[&str], host: &str, address: &str| {
+        let door = Door { is_plain: true, port: 80 };
+        let address = address.parse().unwrap();
+        egress(allow).check_address(door, host, address).map_or_else(|error| error.code, |()| "ok")
+    };
+    for address in near {
+        assert_eq!(plain(&["0.0.0.0/0", "::/0"], "a", address), "ok", "{address}");
+    }
+    assert_eq!(plain(&["0.0.0.0/0"], "a", "8.8.8.8"), SAFE_ONLY);
+    assert_eq!(plain(&["a", "0.0.0.0/0"], "a", "8.8.8.8"), "ok");
+    assert_eq!(plain(&["*"], "a", "64:ff9b::808:808"), SAFE_ONLY);
+}
+
+#[test]
+fn an_entry_with_a_port_opens_that_port_alone() {
+    let egress = egress(&["10.0.0.0/8:8443", "hooks.example.net:443", "*.svc.local:80", "[fd12::/16]:9000"]);
+    for url in [
+        "https://10.1.2.3:8443/",
+        "https://hooks.example.net/",
+        "http://a.svc.local/",
+        "http://[fd12::1]:9000/",
+        "https://somewhere.example.net:8443/",
+    ] {
+        assert_eq!(code(&egress, url), "ok", "{url}");
+    }
+    for url in [
+        "https://10.1.2.3/",
+        "https://hooks.example.net:8444/",
+        "https://a.svc.local/",
+        "http://[fd12::1]:9001/",
+        "https://somewhere.example.net/",
+    ] {
+        assert_eq!(code(&egress, url), BLOCKED, "{url}");
+    }
+    let door = Door { is_plain: false, port: 443 };
+    assert!(egress.check_address(door, "a", "10.1.2.3".parse().unwrap()).is_err());
+    assert!(egress.check_address(door, "hooks.example.net", "10.1.2.3".parse().unwrap()).is_ok());
+}
+
+#[test]
+fn what_is_the_gateways_own_is_never_called() {
+    let egress = egress(&["127.0.0.1", "10.0.0.0/8", "hooks.example.net"]);
+    let own = OwnAddresses {
+        listening: vec!["127.0.0.1:8080".parse().unwrap()],
+        store: vec!["10.0.0.5:6379".parse().unwrap()],
+    };
+    egress.keep_off(own);
+    for (url, expected) in [
+        ("http://127.0.0.1:8080/v1", BLOCKED),
+        ("http://[::ffff:127.0.0.1]:8080/v1", BLOCKED),
+        ("http://127.0.0.1:8081/v1", "ok"),
+        ("http://10.0.0.5:6379/", BLOCKED),
+        ("http://10.0.0.5:6380/", "ok"),
+        ("http://10.0.0.6:6379/", "ok"),
+    ] {
+        assert_eq!(code(&egress, url), expected, "{url}");
+    }
+    let door = Door { is_plain: true, port: 6379 };
+    assert!(egress.check_address(door, "hooks.example.net", "10.0.0.5".parse().unwrap()).is_err());
 }
 
 #[test]
@@ -281,11 +386,14 @@ fn a_refusal_does_not_repeat_the_query() {
 #[test]
 fn what_is_dialled_is_judged_by_itself_when_it_is_spelt_out() {
     let egress = egress(&["hooks.example.net", "10.0.0.0/8"]);
-    assert_eq!(egress.check_literal("hooks.example.net").unwrap(), None);
-    assert_eq!(egress.check_literal("10.0.0.1").unwrap(), Some("10.0.0.1".parse().unwrap()));
-    assert_eq!(egress.check_literal("[::ffff:10.0.0.1]").unwrap(), Some("::ffff:10.0.0.1".parse().unwrap()));
-    assert_eq!(egress.check_literal("8.8.8.8").unwrap_err().code, BLOCKED);
-    assert_eq!(egress.check_literal("134744072").unwrap_err().code, "invalid-host");
+    assert_eq!(egress.check_literal(SAFE, "hooks.example.net").unwrap(), None);
+    assert_eq!(egress.check_literal(SAFE, "10.0.0.1").unwrap(), Some("10.0.0.1".parse().unwrap()));
+    assert_eq!(
+        egress.check_literal(SAFE, "[::ffff:10.0.0.1]").unwrap(),
+        Some("::ffff:10.0.0.1".parse().unwrap())
+    );
+    assert_eq!(egress.check_literal(SAFE, "8.8.8.8").unwrap_err().code, BLOCKED);
+    assert_eq!(egress.check_literal(SAFE, "134744072").unwrap_err().code, "invalid-host");
 }
 
 #[test]
@@ -300,15 +408,24 @@ fn entries_are_networks_addresses_names_or_domains() {
         ("Hooks.Example.net", "hooks.example.net"),
         ("*.Example.net", "*.example.net"),
         ("receiver", "receiver"),
+        ("*", "*"),
+        ("*:443", "*:443"),
+        ("a.net:8080", "a.net:8080"),
+        ("10.0.0.0/8:443", "10.0.0.0/8:443"),
+        ("[fd12::/16]:443", "[fd12::/16]:443"),
+        ("[::1]", "::1/128"),
     ] {
         assert_eq!(AllowEntry::parse(text).expect(text).to_string(), shown);
     }
     for (text, problem) in [
-        ("*", "is no network"),
         ("*.*.net", "is no network"),
         ("a*.net", "is no network"),
         ("https://a.net", "is no network"),
-        ("a.net:8080", "is no network"),
+        ("a.net:0", "has a port"),
+        ("a.net:65536", "has a port"),
+        ("a.net:x", "is no network"),
+        ("[::1", "is no network"),
+        ("[a.net]x", "is no network"),
         ("10.0.0.0/33", "is no network"),
         ("2130706433", "is no network"),
         ("a.net.", "is no network"),

@@ -19,6 +19,7 @@ use crate::{
         signature::SigningKey,
         target::Target,
     },
+    egress::TargetError,
     events::DescribedType,
 };
 
@@ -58,7 +59,7 @@ impl SubscriptionService {
             }
             Err(error) => Sent {
                 status: None,
-                error: Some(error.code),
+                error: Some(TargetError::BLOCKED),
                 detail: Some(error.detail),
                 retry_after: None,
                 millis: 0,

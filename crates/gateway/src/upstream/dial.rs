@@ -15,7 +15,7 @@ use awc::{error::ConnectError, http::Uri};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::watched::Watched;
-use crate::egress::{Egress, Lookup, SystemLookup, TargetError};
+use crate::egress::{Door, Egress, Lookup, SystemLookup, TargetError};
 
 /// Addresses of one host that are tried.
 const ADDRESSES_LIMIT: usize = 16;
@@ -81,23 +81,23 @@ impl Dial {
     }
 
     /// The address that the host spells out, if it does: a resolver is not asked then.
-    fn literal(&self, host: &str) -> Result<Option<IpAddr>, TargetError> {
+    fn literal(&self, door: Door, host: &str) -> Result<Option<IpAddr>, TargetError> {
         match &self.egress {
-            Some(egress) => egress.check_literal(host),
+            Some(egress) => egress.check_literal(door, host),
             None => Ok(host.trim_matches(['[', ']']).parse().ok()),
         }
     }
 
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-        if let Some(address) = self.literal(host).map_err(blocked)? {
-            return Ok(vec![SocketAddr::new(address, port)]);
+    async fn addresses(&self, host: &str, door: Door) -> Result<Vec<SocketAddr>, DialError> {
+        if let Some(address) = self.literal(door, host).map_err(blocked)? {
+            return Ok(vec![SocketAddr::new(address, door.port)]);
         }
         let found = self.lookup.addresses(host).await.map_err(|error| DialError::Resolver(error.into()))?;
         let mut refused = None;
         let mut allowed = Vec::new();
         for address in found {
-            match self.egress.as_ref().map_or(Ok(()), |egress| egress.check_address(host, address)) {
-                Ok(()) => allowed.push(SocketAddr::new(address, port)),
+            match self.egress.as_ref().map_or(Ok(()), |egress| egress.check_address(door, host, address)) {
+                Ok(()) => allowed.push(SocketAddr::new(address, door.port)),
                 Err(error) => refused = Some(error),
             }
         }
@@ -131,7 +131,9 @@ impl Service<ConnectInfo<Uri>> for Dial {
         let dial = self.clone();
         async move {
             reach(Stage::Dialling);
-            let addresses = dial.addresses(info.hostname(), info.port()).await?;
+            let is_plain = info.request().scheme_str() != Some("https");
+            let door = Door { is_plain, port: info.port() };
+            let addresses = dial.addresses(info.hostname(), door).await?;
             let connection = TcpConnectorService::default().call(info.set_addrs(addresses)).await?;
             reach(Stage::Connected);
             let (stream, connection) = connection.replace_io(());

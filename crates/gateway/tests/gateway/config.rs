@@ -199,7 +199,7 @@ fn what_may_be_called_is_a_list_and_this_machine_in_it_is_told() {
     assert_eq!(
         mistakes(&toml, &[]),
         [
-            "egress.allow holds \"10.0.0.0/40\", which is no network, address, host name or *.domain",
+            "egress.allow holds \"10.0.0.0/40\", which is no network, address, host name, *.domain or *",
             "egress.allow holds \"169.254.169.254\", which is a link-local address, which is never called"
         ]
     );

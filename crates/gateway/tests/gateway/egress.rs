@@ -113,7 +113,7 @@ proptest! {
 
     #[test]
     fn no_spelling_of_a_private_address_passes(text in texts()) {
-        if egress(&[]).check_url(&text).is_err() {
+        if egress(&["*"]).check_url(&text).is_err() {
             return Ok(());
         }
         let address: IpAddr = match Url::parse(&text).map(|url| url.host().map(|host| host.to_owned())) {
