@@ -26,10 +26,10 @@ on_every_store!(a_walk_goes_on_at_its_mark_after_a_kill);
 
 /// With Redis on a replica that runs already, else in a process that is started anew.
 async fn a_walk_goes_on_at_its_mark_after_a_kill(store: Backend) {
-    let world = World::new(setup(store).set("ACCOUNTS__1__TIMEOUT", "1s")).await;
+    let world = World::new(setup(store).set("ACCOUNTS__1__TIMEOUT", "2s")).await;
     let control = world.vendors.control();
     let calls: BTreeSet<String> = control.seed_calls(3_000).into_iter().collect();
-    control.set_faults(Faults { delay_ms: 400, ..search_faults() });
+    control.set_faults(Faults { delay_ms: 900, ..search_faults() });
     let child = GatewayProcess::start(GATEWAY, &world);
     eventually("the walk is under way", async || (control.searches().len() >= 2).then_some(())).await;
     let other = (store == Backend::Redis).then(|| GatewayProcess::start(GATEWAY, &world));
