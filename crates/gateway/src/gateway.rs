@@ -11,6 +11,7 @@ use crate::{
     auth::{REFRESH_INTERVAL, Verifier},
     config::Config,
     delivery::{self, Supervisor, sender::Sender},
+    drift::{self, DriftKeeper},
     egress::{Egress, OwnAddresses, addresses_of_store},
     events::EventStreams,
     health::Health,
@@ -80,6 +81,7 @@ pub struct Gateway {
     tasks: Tasks,
     health: Arc<Health>,
     store: Arc<dyn Store>,
+    drift: Arc<DriftKeeper>,
     drain: Duration,
 }
 
@@ -123,7 +125,14 @@ impl Gateway {
         parts.egress.keep_off(OwnAddresses { listening: vec![api, push, admin], store });
         background.begin(&parts.tasks);
         tracing::info!(%api, %push, %admin, accounts = config.accounts.iter().count(), "gateway.ready");
-        Ok(Self { ports, tasks: parts.tasks, health, store: parts.store, drain: config.http.drain })
+        Ok(Self {
+            ports,
+            tasks: parts.tasks,
+            health,
+            store: parts.store,
+            drift: services.drift,
+            drain: config.http.drain,
+        })
     }
 
     /// Where the API listens.
@@ -150,6 +159,7 @@ impl Gateway {
         // Streams never end by themselves, and would hold the port open.
         self.tasks.stop_signal().cancel();
         self.ports.close().await;
+        self.drift.flush().await;
         let ended = self.tasks.stop(TASKS_LIMIT).await;
         drop(self.store);
         tracing::info!(ended, "gateway.stopped");
@@ -192,6 +202,7 @@ struct Background {
     housekeeping: Arc<Housekeeping>,
     watch: Arc<AccountWatch>,
     accounts: Accounts,
+    drift: Arc<DriftKeeper>,
 }
 
 impl Parts {
@@ -268,15 +279,10 @@ impl Parts {
             health: Arc::clone(&health),
             verifier: Arc::clone(&verifier),
             uploads: Arc::clone(&uploads),
-            housekeeping: Arc::new(Housekeeping::new(
-                Arc::clone(store),
-                Arc::clone(clock),
-                Arc::clone(metrics),
-                config.store.retention,
-                owner,
-            )),
+            housekeeping: self.housekeeping(config.store.retention, owner),
             watch: self.watch(&accounts, &upstream),
             accounts: accounts.clone(),
+            drift: Arc::new(DriftKeeper::new(Arc::clone(store), Arc::clone(metrics))),
         };
         let services = Services {
             admission: Arc::new(Admission::new(accounts.clone(), &config.push)),
@@ -288,6 +294,7 @@ impl Parts {
             queries: Arc::new(queries),
             cursors: Cursors::new(Arc::clone(store)),
             streams: Arc::new(streams),
+            drift: Arc::clone(&background.drift),
             subscriptions: Arc::new(subscriptions),
             receiver: Arc::new(receiver),
             push: Arc::new(PushService { config: config.push, clock: Arc::clone(clock) }),
@@ -310,6 +317,11 @@ impl Parts {
             tasks: self.tasks.clone(),
             owner,
         }
+    }
+
+    fn housekeeping(&self, retention: Duration, owner: String) -> Arc<Housekeeping> {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        Arc::new(Housekeeping::new(store, clock, Arc::clone(&self.metrics), retention, owner))
     }
 
     fn supervisor(&self, owner: String) -> Supervisor {
@@ -345,7 +357,8 @@ impl Parts {
 
 impl Background {
     fn begin(self, tasks: &Tasks) {
-        let Self { supervisor, syncs, health, verifier, uploads, housekeeping, watch, accounts } = self;
+        let Self { supervisor, syncs, health, verifier, uploads, housekeeping, watch, accounts, drift } =
+            self;
         syncs.begin(&accounts);
         tasks.repeat(delivery::INTERVAL, move || {
             let supervisor = Arc::clone(&supervisor);
@@ -366,6 +379,10 @@ impl Background {
                     tracing::warn!(problem = %failure.error, "roster.recovery_store_away");
                 }
             }
+        });
+        tasks.repeat(drift::INTERVAL, move || {
+            let drift = Arc::clone(&drift);
+            async move { drift.flush().await }
         });
         tasks.repeat(account_watch::INTERVAL, move || {
             let watch = Arc::clone(&watch);

@@ -11,6 +11,7 @@ pub mod auth;
 mod circuit;
 pub mod config;
 pub mod delivery;
+mod drift;
 pub mod egress;
 mod events;
 mod gateway;

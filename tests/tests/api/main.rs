@@ -9,6 +9,7 @@
 
 mod bodies;
 mod coverage;
+mod drift;
 mod durability;
 mod event_types;
 mod events;

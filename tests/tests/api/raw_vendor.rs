@@ -34,10 +34,16 @@ pub struct RawCall {
 }
 
 impl RawVendor {
-    /// A gateway whose account at WellCloud has this vendor, below the path `/base`.
-    pub async fn behind(setup: Setup) -> (Self, TestGateway) {
+    /// A vendor, and its base URL.
+    pub async fn alone() -> (Self, String) {
         let vendor = Self(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let url = format!("http://{}/base", vendor.0.local_addr().unwrap());
+        (vendor, url)
+    }
+
+    /// A gateway whose account at WellCloud has this vendor, below the path `/base`.
+    pub async fn behind(setup: Setup) -> (Self, TestGateway) {
+        let (vendor, url) = Self::alone().await;
         (vendor, TestGateway::start(setup.set("ACCOUNTS__0__BASE_URL", &url)).await)
     }
 

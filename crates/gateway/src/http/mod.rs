@@ -9,6 +9,7 @@ mod caller;
 mod coverage;
 mod deliveries;
 mod docs;
+mod drift;
 mod event_types;
 mod events;
 mod passthrough;

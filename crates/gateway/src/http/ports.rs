@@ -21,6 +21,7 @@ use crate::{
     accounts::Accounts,
     auth::Verifier,
     config::{Config, HttpConfig, Listen, PushConfig},
+    drift::DriftKeeper,
     events::EventStreams,
     push::{Admission, PushReceiver},
     query::{Cursors, RecordQueries},
@@ -52,6 +53,7 @@ pub struct Services {
     pub queries: Arc<RecordQueries>,
     pub cursors: Cursors,
     pub streams: Arc<EventStreams>,
+    pub drift: Arc<DriftKeeper>,
     pub subscriptions: Arc<SubscriptionService>,
     pub admission: Arc<Admission>,
     pub receiver: Arc<PushReceiver>,
@@ -157,6 +159,7 @@ fn serve_api(listener: TcpListener, http: &HttpConfig, services: Services) -> io
             .app_data(web::Data::from(Arc::clone(&services.uploads)))
             .app_data(web::Data::from(Arc::clone(&services.queries)))
             .app_data(web::Data::from(Arc::clone(&services.streams)))
+            .app_data(web::Data::from(Arc::clone(&services.drift)))
             .app_data(web::Data::from(Arc::clone(&services.subscriptions)))
             .app_data(web::Data::from(Arc::clone(&services.receiver)))
             .app_data(web::Data::from(Arc::clone(&services.metrics)))

@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, Route, http::Method, web};
 
 use super::{
-    accounts, coverage, deliveries, docs, event_types, events, passthrough, problem::Failure, quarantine,
-    records, roster_uploads, rosters, subscriptions,
+    accounts, coverage, deliveries, docs, drift, event_types, events, passthrough, problem::Failure,
+    quarantine, records, roster_uploads, rosters, subscriptions,
 };
 
 /// One route.
@@ -55,6 +55,7 @@ const SERVED: &[Served] = &[
     post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(roster_uploads::upload)),
     get("/v1/accounts/{account}/campaigns/{campaign_id}/summary", || web::get().to(records::summary)),
     get("/v1/accounts/{account}/coverage", || web::get().to(coverage::get)),
+    get("/v1/accounts/{account}/drift", || web::get().to(drift::list)),
     relayed("GET", || web::get().to(passthrough::pass)),
     relayed("POST", || web::post().to(passthrough::pass)),
     relayed("PUT", || web::put().to(passthrough::pass)),

@@ -14,10 +14,10 @@ use prometheus::{
 
 use crate::accounts::Account;
 
+use super::sightings::{DriftLog, is_plain_name};
+
 /// Most names of unknown fields that become labels of their own; the rest are counted as `other`.
 const UNKNOWN_FIELD_LIMIT: usize = 200;
-/// Longest name of an unknown field as a label.
-const UNKNOWN_FIELD_LENGTH: usize = 64;
 
 /// The ends of records of pushes, and of fetches of tokens, as labels.
 const RECORD_RESULTS: [&str; 4] = ["stored", "duplicate", "quarantined", "refused"];
@@ -34,6 +34,7 @@ const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 pub struct Metrics {
     registry: Registry,
     unknown_fields: Mutex<HashSet<(String, String)>>,
+    pub drift: DriftLog,
     pub http_requests: IntCounterVec,
     pub http_duration: HistogramVec,
     pub auth_failures: IntCounterVec,
@@ -127,6 +128,7 @@ impl Metrics {
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             unknown_fields: Mutex::default(),
+            drift: DriftLog::default(),
             http_requests: to.counter("outdial_http_requests_total", "Requests answered.", &["port", "route", "method", "status"])?,
             http_duration: to.seconds("outdial_http_request_duration_seconds", "Time from the head of a request to the head of its answer.", &["port", "route"])?,
             auth_failures: to.counter("outdial_auth_failures_total", "Bearer tokens refused, by reason.", &["reason"])?,
@@ -208,6 +210,7 @@ impl Metrics {
 
     /// Counts what was odd about a record: fields that no document has, values and codes that could not be used.
     pub fn count_oddities(&self, vendor: &str, decoded: &DecodedRecord) {
+        self.drift.note(decoded);
         for field in &decoded.unknown_fields {
             self.count_unknown_field(vendor, field);
         }
@@ -219,10 +222,7 @@ impl Metrics {
     /// Counts a field that no document of the vendor has. What vendors send becomes a label only if it is short and plain,
     /// and only while there are few of them.
     fn count_unknown_field(&self, vendor: &str, field: &str) {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        let is_name = (1..=UNKNOWN_FIELD_LENGTH).contains(&field.len())
-            && field.bytes().all(plain)
-            && field.bytes().filter(u8::is_ascii_digit).count() < 5;
+        let is_name = is_plain_name(field);
         let key = (vendor.to_owned(), field.to_owned());
         let mut known = self.unknown_fields.lock().unwrap_or_else(PoisonError::into_inner);
         let counted =

@@ -99,6 +99,11 @@ pub trait Turns: Send + Sync {
     /// `Unavailable`, `OutcomeUnknown`.
     async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError>;
 
+    /// Does the same without waiting, where no other process has to be told. Answers whether that was so.
+    fn give_turn_back_at_once(&self, _account: &AccountId, _holder: &str) -> bool {
+        false
+    }
+
     /// Gives no turn for so long; a longer pause that is there already stays.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
 use outdial_core::AccountId;
 use outdial_store::{
     LocalTurns, Store, StoreError, StoreErrorKind, TurnAnswer, TurnLimits, TurnRequest, TurnShare,
@@ -61,16 +60,16 @@ impl Drop for Slot {
         let (account, holder) = (self.account.clone(), std::mem::take(&mut self.holder));
         self.turns.local.give_back(&account, &holder);
         let (store, freed) = (Arc::clone(&self.turns.store), Arc::clone(&self.freed));
-        let mut giving = Box::pin(async move {
+        if store.give_turn_back_at_once(&account, &holder) {
+            freed.notify_waiters();
+            return;
+        }
+        self.turns.tasks.spawn(async move {
             if let Err(error) = store.give_turn_back(&account, &holder).await {
                 tracing::debug!(%account, problem = %error, "turns.not_given_back");
             }
             freed.notify_waiters();
         });
-        // Where no other process is to be told, that is done on the spot.
-        if (&mut giving).now_or_never().is_none() {
-            self.turns.tasks.spawn(giving);
-        }
     }
 }
 
