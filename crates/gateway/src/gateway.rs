@@ -257,8 +257,7 @@ impl Parts {
             Arc::clone(clock),
             Arc::clone(metrics),
         );
-        let streams =
-            EventStreams::new(Arc::clone(store), tasks.clone(), Arc::clone(metrics), config.http.sse_streams);
+        let streams = EventStreams::new(Arc::clone(store), tasks.clone(), Arc::clone(metrics), &config.http);
         let subscriptions = SubscriptionService::new(
             Arc::clone(store) as Arc<_>,
             Arc::clone(store) as Arc<_>,

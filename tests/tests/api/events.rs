@@ -270,6 +270,47 @@ async fn followers_are_bounded() {
     gateway.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_does_not_read_is_dropped_and_resumes_without_a_hole() {
+    const PARTS: usize = 4;
+    const PART: usize = 500;
+    let gateway = TestGateway::start(Setup::new(Backend::Sqlite).set("HTTP__SSE_STALL", "1s")).await;
+    let mut reader = open(&gateway.client(), "").await;
+    let mut stalled = open(&gateway.client(), "").await;
+    for part in 0..PARTS {
+        // More than all the buffers on the way hold.
+        let large = |index: usize| {
+            let mut large = result(index);
+            large["failMsg"] = json!("x".repeat(8_000));
+            large
+        };
+        let body: Value = (part * PART..(part + 1) * PART).map(large).collect();
+        assert_eq!(gateway.push(WELLCLOUD, body.to_string()).await.body["stored"], PART);
+        reader.take(PART).await;
+    }
+    eventually("the one that does not read is dropped, and the other is not", async || {
+        (gateway.metric("outdial_event_streams", &[]).await == 1.0).then_some(())
+    })
+    .await;
+    let mut seen = Vec::new();
+    let end = loop {
+        let event = stalled.next().await.expect("it is told");
+        match event.name.as_str() {
+            "lagged" => break event,
+            _ => seen.push(event),
+        }
+    };
+    assert_eq!((&end.data["reason"], &end.id), (&json!("too slow"), &None));
+    assert!(stalled.next().await.is_none(), "and the stream is closed");
+    assert!(seen.len() < PARTS * PART, "it was not kept waiting with everything in memory");
+    let last = seen.last().unwrap().id.clone().unwrap();
+    let mut resumed = resume(&gateway.client(), &last).await;
+    seen.extend(resumed.take(PARTS * PART - seen.len()).await);
+    let seen: Vec<Value> = seen.into_iter().map(|event| event.data).collect();
+    assert_eq!(seen, events(&gateway).await, "no hole and nothing twice");
+    gateway.finish().await;
+}
+
 #[tokio::test]
 async fn many_followers_see_the_same() {
     let gateway = start(Backend::Sqlite).await;

@@ -68,6 +68,8 @@ pub struct HttpConfig {
     pub shutdown: Duration,
     /// Followers of `/v1/events` at once.
     pub sse_streams: usize,
+    /// A follower that takes nothing for so long is dropped.
+    pub sse_stall: Duration,
     /// The bounds of calls that pass on to a vendor as they are.
     pub relay: RelayBounds,
 }
@@ -307,6 +309,7 @@ fn read_http(mut section: Section<'_>) -> Option<HttpConfig> {
     let drain = section.duration("drain", Duration::ZERO..=seconds(300));
     let shutdown = section.duration("shutdown", seconds(1)..=seconds(300));
     let sse_streams = section.count("sse_streams", 1..=10_000);
+    let sse_stall = section.duration("sse_stall", seconds(1)..=seconds(300));
     let max_request = section.size("passthrough_max_request", 1..=MAX_RELAYED);
     let max_response = section.size("passthrough_max_response", 1..=MAX_RELAYED);
     let timeout = section.duration("passthrough_timeout", seconds(1)..=seconds(3600));
@@ -318,6 +321,7 @@ fn read_http(mut section: Section<'_>) -> Option<HttpConfig> {
         drain: drain?,
         shutdown: shutdown?,
         sse_streams: sse_streams?,
+        sse_stall: sse_stall?,
         relay: RelayBounds {
             max_request: max_request?,
             max_response: max_response?,

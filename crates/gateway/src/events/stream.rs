@@ -18,14 +18,14 @@ use tokio::{
 };
 
 use super::EventFilter;
-use crate::{tasks::Tasks, telemetry::Metrics};
+use crate::{config::HttpConfig, tasks::Tasks, telemetry::Metrics};
 
-/// Events read of the log, and so sent, at once.
-const READ: usize = 256;
-/// Frames that wait for a reader; each holds up to [`READ`] events.
-const WAITING: usize = 2;
-/// A reader who takes nothing for this long is dropped.
-const STALLED: Duration = Duration::from_secs(30);
+/// Events read of the log at once, and so most events of one frame.
+const READ: usize = 128;
+/// Bytes of a frame from which on it takes no more events.
+const FRAME: usize = 512 * 1024;
+/// Frames that wait for a reader, beside the one that is on its way: together 256 events or 1 MiB, or one event that is larger.
+const WAITING: usize = 1;
 /// A comment comes this often, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long to wait before the store is asked again after a failure.
@@ -46,6 +46,7 @@ pub struct EventStreams {
     tasks: Tasks,
     metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
+    stall: Duration,
 }
 
 /// The frames of one stream, in order.
@@ -68,9 +69,10 @@ impl Frames {
 }
 
 impl EventStreams {
-    /// At most `limit` streams over this store.
-    pub fn new(store: Arc<dyn Store>, tasks: Tasks, metrics: Arc<Metrics>, limit: usize) -> Self {
-        Self { store, tasks, metrics, places: Arc::new(Semaphore::new(limit)) }
+    /// Streams over this store, as many as the configuration lets be.
+    pub fn new(store: Arc<dyn Store>, tasks: Tasks, metrics: Arc<Metrics>, config: &HttpConfig) -> Self {
+        let places = Arc::new(Semaphore::new(config.sse_streams));
+        Self { store, tasks, metrics, places, stall: config.sse_stall }
     }
 
     /// Opens a stream; `None` when there are too many.
@@ -83,6 +85,7 @@ impl EventStreams {
             filter,
             sender,
             lagged: Arc::clone(&lagged),
+            stall: self.stall,
             _place: place,
         };
         let (metrics, stop) = (Arc::clone(&self.metrics), self.tasks.stop_signal());
@@ -103,6 +106,8 @@ struct Follower {
     filter: EventFilter,
     sender: mpsc::Sender<Bytes>,
     lagged: Arc<AtomicBool>,
+    /// A reader who takes nothing for so long is dropped.
+    stall: Duration,
     _place: OwnedSemaphorePermit,
 }
 
@@ -127,6 +132,10 @@ impl Follower {
                         if let Some(shown) = self.filter.show(event) {
                             let (name, json) = (&shown.event_type, &shown.json);
                             frame.push_str(&format!("id: {position}\nevent: {name}\ndata: {json}\n\n"));
+                        }
+                        if frame.len() >= FRAME {
+                            self.send(std::mem::take(&mut frame)).await?;
+                            last_sent = Instant::now();
                         }
                     }
                     if !frame.is_empty() {
@@ -183,7 +192,7 @@ impl Follower {
     }
 
     async fn send(&self, frame: String) -> Result<(), Gone> {
-        match timeout(STALLED, self.sender.send(Bytes::from(frame))).await {
+        match timeout(self.stall, self.sender.send(Bytes::from(frame))).await {
             Ok(sent) => sent.map_err(|_| Gone),
             Err(_) => {
                 self.lagged.store(true, Ordering::Release);
