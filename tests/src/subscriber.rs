@@ -2,7 +2,7 @@
 //! come back.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -60,6 +60,7 @@ pub enum Behaviour {
 #[derive(Default)]
 struct State {
     received: Vec<Received>,
+    messages: HashSet<String>,
     behaviour: Option<Behaviour>,
     /// By what stands in a body.
     exceptions: Vec<(String, Behaviour)>,
@@ -123,6 +124,16 @@ impl Subscriber {
         self.state().received.clone()
     }
 
+    /// How many requests came.
+    pub fn count(&self) -> usize {
+        self.state().received.len()
+    }
+
+    /// How many different messages came, by their `webhook-id`.
+    pub fn messages(&self) -> usize {
+        self.state().messages.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -154,6 +165,7 @@ async fn converse(stream: TcpStream, state: Arc<Mutex<State>>) {
             let behaviour =
                 exception.map(|(_, behaviour)| behaviour.clone()).or_else(|| state.behaviour.clone());
             let behaviour = behaviour.unwrap_or(Behaviour::Answer(204, ""));
+            state.messages.extend(received.headers.get("webhook-id").cloned());
             state.received.push(received);
             behaviour
         };

@@ -47,4 +47,5 @@ mod uploads;
 mod upstream_bad_days;
 mod upstream_limits;
 mod upstream_tokens;
+mod webhook_storms;
 mod webhooks;
