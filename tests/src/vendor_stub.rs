@@ -46,6 +46,8 @@ pub struct Seen {
     pub headers: HashMap<String, String>,
     /// How many requests were under way then, this one included.
     pub under_way: usize,
+    /// The body, once [`Act::Read`] has read it.
+    pub body: Vec<u8>,
 }
 
 type Script = dyn Fn(&Seen) -> Vec<Act> + Send + Sync;
@@ -153,8 +155,12 @@ async fn converse(stream: TcpStream, state: &State) -> Option<()> {
         let counted = UnderWay(&state.under_way);
         let mut counted = Some(counted);
         let mut left = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        let seen = Seen { at: Instant::now(), target, headers, under_way };
-        state.seen().push(seen.clone());
+        let seen = Seen { at: Instant::now(), target, headers, under_way, body: Vec::new() };
+        let number = {
+            let mut all = state.seen();
+            all.push(seen.clone());
+            all.len() - 1
+        };
         let script = Arc::clone(&state.script.lock().unwrap_or_else(PoisonError::into_inner));
         let acts = script(&seen);
         let last = acts.len();
@@ -164,7 +170,10 @@ async fn converse(stream: TcpStream, state: &State) -> Option<()> {
                 drop(counted.take());
             }
             match act {
-                Act::Read => read_body(&mut stream, std::mem::take(&mut left)).await?,
+                Act::Read => {
+                    let body = read_body(&mut stream, std::mem::take(&mut left)).await?;
+                    state.seen()[number].body = body;
+                }
                 Act::ReadSlowly(step, wait) => {
                     while left > 0 {
                         let some = left.min(step);
@@ -190,9 +199,9 @@ async fn converse(stream: TcpStream, state: &State) -> Option<()> {
     }
 }
 
-async fn read_body(stream: &mut BufReader<TcpStream>, length: usize) -> Option<()> {
+async fn read_body(stream: &mut BufReader<TcpStream>, length: usize) -> Option<Vec<u8>> {
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.ok().map(|_| ())
+    stream.read_exact(&mut body).await.ok().map(|_| body)
 }
 
 async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<(String, HashMap<String, String>)> {

@@ -101,6 +101,14 @@ fn bad_days() -> Vec<BadDay> {
             PROTOCOL,
         ),
         day(
+            "ends a chunked body after a whole page",
+            vec![
+                bytes(&format!("{head}transfer-encoding: chunked\r\n\r\n{whole:x}\r\n{EMPTY_PAGE}\r\n")),
+                Act::Close,
+            ],
+            PROTOCOL,
+        ),
+        day(
             "gives a body no length",
             vec![bytes(&format!("{head}connection: close\r\n\r\n{EMPTY_PAGE}")), Act::Close],
             PROTOCOL,

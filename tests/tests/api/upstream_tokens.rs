@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,6 +20,7 @@ use outdial_tests::{
     redis_server::RedisServer,
     setup::{Backend, Setup, World},
     tokens::{ALL_SCOPES, claims, shared_key, sign},
+    vendor_stub::{Act, EMPTY_PAGE, VendorStub, json_answer},
     waiting::eventually,
 };
 use serde_json::json;
@@ -248,5 +252,56 @@ async fn without_the_store_the_token_in_memory_serves_on() {
         (search(&client_at(&gateway, &clock), 10).await.status == 200).then_some(())
     })
     .await;
+    gateway.finish().await;
+}
+
+/// A token service: the third fetch is refused, the others give `a-1`, `a-2` and `a-4`.
+async fn token_service() -> VendorStub {
+    let fetches = AtomicUsize::new(0);
+    VendorStub::start(move |_| {
+        let n = fetches.fetch_add(1, Ordering::SeqCst) + 1;
+        let token = json!({
+            "access_token": format!("a-{n}"), "refresh_token": format!("r-{n}"), "expires_in": 86_400,
+            "token_type": "Bearer",
+        });
+        let refused = json_answer(400, r#"{"error":"invalid_grant"}"#);
+        vec![Act::Read, if n == 3 { refused } else { json_answer(200, &token.to_string()) }]
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_token_is_used_before_the_credentials() {
+    let tokens = token_service().await;
+    let ended: Arc<Mutex<Vec<String>>> = Arc::default();
+    let refused = Arc::clone(&ended);
+    let vendor = VendorStub::start(move |seen| {
+        let is_ended = refused.lock().unwrap().contains(&seen.headers["authorization"]);
+        vec![Act::Read, if is_ended { json_answer(401, "{}") } else { json_answer(200, EMPTY_PAGE) }]
+    })
+    .await;
+    let setup = Setup::new(Backend::Sqlite).set("ACCOUNTS__1__BASE_URL", &vendor.url());
+    let setup = setup.set("ACCOUNTS__1__TOKEN_URL", &format!("{}/oauth2/token", tokens.url()));
+    let clock = clock();
+    let gateway = TestGateway::start_by(World::new(setup).await, Arc::clone(&clock) as Arc<_>).await;
+    search(&client_at(&gateway, &clock), 0).await.expect(200);
+    for (n, token) in ["Bearer a-1", "Bearer a-2"].into_iter().enumerate() {
+        // Long enough for the token to have proved good.
+        clock.advance(2 * 60 * MINUTE);
+        ended.lock().unwrap().push(token.to_owned());
+        search(&client_at(&gateway, &clock), n + 1).await.expect(200);
+    }
+    let bodies: Vec<String> =
+        tokens.seen().iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect();
+    assert_eq!(bodies.len(), 4);
+    assert!(bodies[1].contains("grant_type=refresh_token") && bodies[1].contains("refresh_token=r-1"));
+    assert!(bodies[2].contains("refresh_token=r-2"), "the newest one");
+    for with_credentials in [&bodies[0], &bodies[3]] {
+        assert!(!with_credentials.contains("refresh_token"), "what is refused is not tried again");
+        assert!(with_credentials.contains("grant_type="));
+    }
+    assert_eq!(vendor.seen().last().unwrap().headers["authorization"], "Bearer a-4");
+    let account = client_at(&gateway, &clock).read("/v1/accounts/ic-1").await;
+    assert_eq!(account["token"]["fetches_left"], 96, "each try counts");
     gateway.finish().await;
 }

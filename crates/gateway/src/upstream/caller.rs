@@ -144,10 +144,10 @@ impl Caller {
     pub async fn make(&self, call: Call<'_>, ready: Ready) -> Result<(Answer, Turn), Error> {
         let account = call.account;
         let access = self.access(&account.id)?;
-        let Ready { turn, token, deadline } = ready;
+        let Ready { mut turn, token, deadline } = ready;
         let begun = Instant::now();
         access.retries.note_first(begun);
-        match self.attempt(&call, access, token, deadline).await {
+        match self.attempt(&call, access, &mut turn, token, deadline).await {
             Ok(Ok(answer)) => Ok((answer, turn)),
             // The vendor did answer, with a refusal of the token that there was.
             Err(no_token) => {
@@ -170,6 +170,7 @@ impl Caller {
         &self,
         call: &Call<'_>,
         access: &Access,
+        turn: &mut Turn,
         token: SecretString,
         deadline: Instant,
     ) -> Result<Result<Answer, WireError>, Error> {
@@ -194,14 +195,16 @@ impl Caller {
             RetryReason::Connect | RetryReason::Broken => token,
         };
         let is_allowed = access.retries.take(reason, Instant::now());
-        let outcome = if is_allowed { "made" } else { "withheld" };
+        if is_allowed && reason == RetryReason::Connect {
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        }
+        // The vendor sees one more call, so it has a turn of its own.
+        let is_made = is_allowed && turn.renew(deadline).await;
+        let outcome = if is_made { "made" } else { "withheld" };
         let [id, vendor] = labels(account);
         self.metrics.upstream_retries.with_label_values(&[id, vendor, reason.as_str(), outcome]).inc();
-        if !is_allowed {
+        if !is_made {
             return Ok(first);
-        }
-        if reason == RetryReason::Connect {
-            tokio::time::sleep(CONNECT_PAUSE).await;
         }
         Ok(self.send(call, &fresh, deadline).await)
     }

@@ -125,6 +125,17 @@ impl Gate {
 
     async fn wait(self: &Arc<Self>, priority: Priority, deadline: Instant) -> Result<Turn, Refusal> {
         self.check(deadline)?;
+        let slot = self.slot(priority, deadline, Self::check).await?;
+        self.begin(slot, priority)
+    }
+
+    /// Waits for a slot at the vendor, as long as `check` does not refuse. What it says is until when the vendor is spared.
+    async fn slot(
+        &self,
+        priority: Priority,
+        deadline: Instant,
+        check: impl Fn(&Self, Instant) -> Result<Option<Instant>, Refusal>,
+    ) -> Result<Slot, Refusal> {
         let (line, share) = match priority {
             Priority::Interactive => (&self.interactive, TurnShare::Whole),
             Priority::Background => (&self.background, TurnShare::Half),
@@ -135,7 +146,7 @@ impl Gate {
             if priority == Priority::Background && !self.interactive.is_empty_before(deadline).await {
                 return Err(Refusal::Busy(PAUSE.0));
             }
-            if let Some(until) = self.check(deadline)? {
+            if let Some(until) = check(self, deadline)? {
                 // What this replica was told may not have reached the store yet.
                 tokio::time::sleep_until(until.into()).await;
                 continue;
@@ -149,7 +160,7 @@ impl Gate {
             let (account, limits) = (&self.account, self.limits);
             let wanted = Wanted { account, limits, share, life, freed: &self.freed };
             match self.turns.take(&wanted).await {
-                Ok(slot) => return self.begin(slot),
+                Ok(slot) => return Ok(slot),
                 Err(TurnAnswer::TooSoon(wait)) => {
                     if now + wait >= deadline {
                         return Err(Refusal::Busy(wait));
@@ -172,8 +183,13 @@ impl Gate {
 
     /// Whether it makes sense to wait, and until when the vendor is spared.
     fn check(&self, deadline: Instant) -> Result<Option<Instant>, Refusal> {
+        permit(&self.state().circuit, Instant::now())?;
+        self.check_pause(deadline)
+    }
+
+    /// Until when the vendor is spared because it asked for it, if that is before the deadline.
+    fn check_pause(&self, deadline: Instant) -> Result<Option<Instant>, Refusal> {
         let (state, now) = (self.state(), Instant::now());
-        permit(&state.circuit, now)?;
         match state.paused_until.filter(|until| *until > now) {
             Some(until) if until >= deadline => Err(Refusal::Paused(until - now)),
             paused => Ok(paused),
@@ -181,13 +197,13 @@ impl Gate {
     }
 
     /// Makes a turn of a slot, unless the circuit opened meanwhile or another call is its probe.
-    fn begin(self: &Arc<Self>, slot: Slot) -> Result<Turn, Refusal> {
+    fn begin(self: &Arc<Self>, slot: Slot, priority: Priority) -> Result<Turn, Refusal> {
         let mut state = self.state();
         permit(&state.circuit, Instant::now())?;
         let is_probe = state.circuit.begin();
         self.show_circuit(&state);
         drop(state);
-        Ok(Turn::new(Arc::clone(self), slot, is_probe))
+        Ok(Turn::new(Arc::clone(self), slot, priority, is_probe))
     }
 
     /// Takes note of how a call ended. What began before the circuit opened does not count against a probe.

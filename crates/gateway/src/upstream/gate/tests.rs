@@ -92,6 +92,21 @@ async fn the_rate_holds_calls_back() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_made_again_counts_again() {
+    let scene = scene(8.0, 1).await;
+    let begin = Instant::now();
+    let mut turn = scene.interactive().await;
+    assert!(turn.renew(within(30_000)).await, "its own slot does not stand in its way");
+    assert!(begin.elapsed() < Duration::from_millis(200));
+    assert!(!turn.renew(within(30)).await, "two calls of this quarter of a second were made");
+    assert!(turn.renew(within(30_000)).await);
+    assert!(begin.elapsed() > Duration::from_millis(200));
+    assert!(scene.turn(Priority::Interactive, 300).await.is_err(), "it has the slot");
+    drop(turn);
+    drop(scene.interactive().await);
+}
+
+#[tokio::test]
 async fn the_background_leaves_room() {
     let scene = scene(1_000.0, 4).await;
     let background = [
@@ -187,7 +202,7 @@ async fn one_of_two_who_get_a_slot_is_the_probe() {
                 Err(_) => tokio::task::yield_now().await,
             }
         };
-        let refused = scene.gate.begin(slot).unwrap_err();
+        let refused = scene.gate.begin(slot, Priority::Interactive).unwrap_err();
         assert_eq!(refused, Refusal::CircuitOpen(PROBE_WAIT));
     }
 }

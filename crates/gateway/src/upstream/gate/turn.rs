@@ -1,6 +1,9 @@
 //! One call's turn: the right to call an account's vendor now, and what the call's end teaches those after it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, StatusCode};
 use outdial_core::{Error, ErrorClass, Timestamp};
@@ -65,14 +68,24 @@ impl Ending {
 #[derive(Debug)]
 pub struct Turn {
     gate: Arc<Gate>,
-    _slot: Slot,
+    /// There is none while another one is waited for.
+    slot: Option<Slot>,
+    priority: Priority,
     is_probe: bool,
     has_ended: bool,
 }
 
 impl Turn {
-    pub(super) fn new(gate: Arc<Gate>, slot: Slot, is_probe: bool) -> Self {
-        Self { gate, _slot: slot, is_probe, has_ended: false }
+    pub(super) fn new(gate: Arc<Gate>, slot: Slot, priority: Priority, is_probe: bool) -> Self {
+        Self { gate, slot: Some(slot), priority, is_probe, has_ended: false }
+    }
+
+    /// Gives the slot back and waits for another, because the call is made once more and counts as one. Answers whether
+    /// there was one before the deadline. The circuit is not asked: it is the same call, and may be the probe.
+    pub async fn renew(&mut self, deadline: Instant) -> bool {
+        self.slot = None;
+        self.slot = self.gate.slot(self.priority, deadline, Gate::check_pause).await.ok();
+        self.slot.is_some()
     }
 
     /// Gives the turn back and says how its call ended.
