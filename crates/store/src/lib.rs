@@ -16,12 +16,12 @@ pub use open::open;
 pub use roles::{
     Appended, BODY_CHUNK_LIMIT, Batch, CallRecords, DeliveredEvent, DeliveryAttempt, DeliveryCommit,
     DeliveryProgress, DeliveryStatus, Disabling, Durability, EntryOutcomes, EntryRow, EventLog,
-    ExhaustedNotice, Exhaustion, HOUR_MILLIS, HOURS_LIMIT, HourCount, Kv, Lease, Leases, LogBounds, PageKey,
-    Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay, ReplayProgress,
-    RosterBodies, RosterFilter, RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret, StoreMode,
-    StoreStatus, StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRequest, StoredRoster,
-    StoredSubscription, SubscriptionFilter, SubscriptionStatus, Subscriptions, Summary, SummaryCount,
-    TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns,
+    ExhaustedNotice, Exhaustion, HOUR_MILLIS, HOURS_LIMIT, HourCount, KeptRequest, Kv, Lease, Leases,
+    LogBounds, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay,
+    ReplayProgress, RosterBodies, RosterFilter, RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret,
+    StoreMode, StoreStatus, StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRequest,
+    StoredRoster, StoredSubscription, SubscriptionFilter, SubscriptionStatus, Subscriptions, Summary,
+    SummaryCount, TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns,
 };
 pub use settings::StoreSettings;
 pub use turns::LocalTurns;

@@ -24,7 +24,7 @@ pub(crate) use roster_bodies::check_chunk;
 pub use roster_bodies::{BODY_CHUNK_LIMIT, RosterBodies};
 pub(crate) use rosters::check_entries;
 pub use rosters::{
-    EntryOutcomes, EntryRow, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus,
+    EntryOutcomes, EntryRow, KeptRequest, RosterFilter, RosterStatus, Rosters, StoredPart, StoredPartStatus,
     StoredRequest, StoredRoster,
 };
 pub use subscriptions::{

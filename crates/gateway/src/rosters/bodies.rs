@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use outdial_core::{Error, ErrorClass, RosterPart, Timestamp};
-use outdial_store::{BODY_CHUNK_LIMIT, Store, StoreError, StoredPart, StoredRequest};
+use outdial_store::{
+    BODY_CHUNK_LIMIT, KeptRequest, Store, StoreError, StoredPart, StoredRequest, StoredRoster,
+};
 
 use crate::api_error::store_failure;
 
@@ -13,7 +15,7 @@ const CHUNKS_AT_ONCE: usize = 4;
 
 /// What is kept of a request besides its body. `base` is the vendor's address, of which nothing is kept: when it moves, what
 /// was not sent goes to the new one.
-pub(super) fn describe(request: &Request<Bytes>, base: &str) -> StoredRequest {
+fn describe(request: &Request<Bytes>, base: &str) -> StoredRequest {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let base = base.parse::<Uri>().unwrap_or_default();
     let below = path.strip_prefix(base.path().trim_end_matches('/')).unwrap_or(path);
@@ -23,8 +25,24 @@ pub(super) fn describe(request: &Request<Bytes>, base: &str) -> StoredRequest {
         method: request.method().as_str().to_owned(),
         target: below.to_owned(),
         headers: headers.collect(),
-        bytes: u64::try_from(request.body().len()).unwrap_or(u64::MAX),
     }
+}
+
+/// What is kept of the parts of a roster besides their bodies: the requests that are unlike, and of each part which it has.
+pub(super) fn describe_all(parts: &[RosterPart], base: &str) -> (Vec<StoredRequest>, Vec<KeptRequest>) {
+    let (mut requests, mut kept) = (Vec::new(), Vec::with_capacity(parts.len()));
+    for part in parts {
+        let request = describe(&part.request, base);
+        let at = requests.iter().position(|other| *other == request).unwrap_or_else(|| {
+            requests.push(request);
+            requests.len() - 1
+        });
+        kept.push(KeptRequest {
+            request: u32::try_from(at).unwrap_or(u32::MAX),
+            bytes: u64::try_from(part.request.body().len()).unwrap_or(u64::MAX),
+        });
+    }
+    (requests, kept)
 }
 
 /// Keeps the bodies of a roster's parts, durably. Nothing is copied as a whole.
@@ -52,8 +70,8 @@ fn chunks_of(body: &Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-fn count_chunks(request: &StoredRequest) -> u64 {
-    request.bytes.div_ceil(u64::try_from(BODY_CHUNK_LIMIT).unwrap_or(u64::MAX))
+fn count_chunks(kept: KeptRequest) -> u64 {
+    kept.bytes.div_ceil(u64::try_from(BODY_CHUNK_LIMIT).unwrap_or(u64::MAX))
 }
 
 /// Whether a part's request can be built again.
@@ -65,8 +83,8 @@ pub(super) async fn is_kept(
     roster_id: &str,
     part: &StoredPart,
 ) -> Result<bool, StoreError> {
-    let Some(request) = &part.request else { return Ok(false) };
-    Ok(store.count_body_chunks(roster_id, part.n).await? == count_chunks(request))
+    let Some(kept) = part.kept else { return Ok(false) };
+    Ok(store.count_body_chunks(roster_id, part.n).await? == count_chunks(kept))
 }
 
 /// Builds a part's request again.
@@ -75,15 +93,17 @@ pub(super) async fn is_kept(
 /// `roster-bodies-gone`, or that the store is away.
 pub(super) async fn load(
     store: &dyn Store,
-    roster_id: &str,
+    roster: &StoredRoster,
     part: &StoredPart,
     base: &str,
 ) -> Result<Request<Bytes>, Error> {
-    let request = part.request.as_ref().ok_or_else(gone)?;
-    let size = usize::try_from(request.bytes).map_err(|_| gone())?;
+    let kept = part.kept.ok_or_else(gone)?;
+    let request = usize::try_from(kept.request).ok().and_then(|at| roster.requests.get(at));
+    let request = request.ok_or_else(gone)?;
+    let size = usize::try_from(kept.bytes).map_err(|_| gone())?;
     let mut body = BytesMut::with_capacity(size);
-    for chunk in 0..u32::try_from(count_chunks(request)).map_err(|_| gone())? {
-        let chunk = store.get_body_chunk(roster_id, part.n, chunk).await.map_err(store_failure)?;
+    for chunk in 0..u32::try_from(count_chunks(kept)).map_err(|_| gone())? {
+        let chunk = store.get_body_chunk(&roster.id, part.n, chunk).await.map_err(store_failure)?;
         body.extend_from_slice(&chunk.ok_or_else(gone)?);
     }
     if body.len() != size {
@@ -137,6 +157,22 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_are_alike_are_kept_once() {
+        let part = |uri: &str, body: &'static str| RosterPart {
+            form: outdial_core::PartForm::Json,
+            entries: 1,
+            bytes: 1,
+            request: Request::post(uri).body(Bytes::from(body)).unwrap(),
+        };
+        let parts =
+            [part("http://a.test/x", "1"), part("http://a.test/y", "22"), part("http://a.test/x", "333")];
+        let (requests, kept) = describe_all(&parts, "http://a.test");
+        assert_eq!(requests.iter().map(|request| &request.target).collect::<Vec<_>>(), ["/x", "/y"]);
+        let kept: Vec<(u32, u64)> = kept.iter().map(|kept| (kept.request, kept.bytes)).collect();
+        assert_eq!(kept, [(0, 1), (1, 2), (0, 3)]);
+    }
+
+    #[test]
     fn a_body_is_cut_into_chunks_and_nothing_is_lost() {
         for length in [0, 1, BODY_CHUNK_LIMIT, BODY_CHUNK_LIMIT + 1, 3 * BODY_CHUNK_LIMIT] {
             let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
@@ -144,8 +180,8 @@ mod tests {
             let chunks: Vec<Bytes> = chunks_of(&body).collect();
             assert!(chunks.iter().all(|chunk| chunk.len() <= BODY_CHUNK_LIMIT));
             assert_eq!(chunks.concat(), body);
-            let request = Request::new(body);
-            assert_eq!(count_chunks(&describe(&request, "http://a.test")), chunks.len() as u64);
+            let kept = KeptRequest { request: 0, bytes: length as u64 };
+            assert_eq!(count_chunks(kept), chunks.len() as u64);
         }
     }
 }

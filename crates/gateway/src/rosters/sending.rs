@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::Request;
 use outdial_core::{Error, ErrorClass};
 use outdial_store::{StoredPart, StoredPartStatus, StoredRoster};
@@ -11,7 +12,7 @@ use super::{RosterUploads, bodies, heartbeat::Heartbeat};
 use crate::{
     accounts::Account,
     api_error::store_failure,
-    upstream::{PartFailure, Trace},
+    upstream::{PartFailure, PartTurn, Trace},
 };
 
 /// Where the requests of the parts are.
@@ -40,11 +41,11 @@ impl Requests {
         &mut self,
         uploads: &RosterUploads,
         account: &Account,
-        roster_id: &str,
+        roster: &StoredRoster,
         part: &StoredPart,
     ) -> Result<Request<Bytes>, Error> {
         match self {
-            Self::Kept => bodies::load(&*uploads.store, roster_id, part, account.vendor.base_url()).await,
+            Self::Kept => bodies::load(&*uploads.store, roster, part, account.vendor.base_url()).await,
             Self::Held(requests) => {
                 let at = usize::try_from(part.n).ok().and_then(|n| n.checked_sub(1));
                 let held = at.and_then(|at| requests.get_mut(at));
@@ -64,6 +65,7 @@ impl RosterUploads {
         heartbeat: &Heartbeat,
         trace: &Trace,
     ) -> Ended {
+        let mut is_stored = true;
         for at in 0..roster.parts.len() {
             if roster.parts[at].status != StoredPartStatus::Pending {
                 continue;
@@ -71,11 +73,11 @@ impl RosterUploads {
             if roster.detached && self.tasks.stop_signal().is_cancelled() {
                 return self.leave(roster).await;
             }
-            let request = match requests.take(self, account, &roster.id, &roster.parts[at]).await {
+            let request = match requests.take(self, account, roster, &roster.parts[at]).await {
                 Ok(request) => request,
                 Err(error) => return Ended::Failed(error),
             };
-            let turn = match self.upstream.part_turn(account).await {
+            let turn = match self.turn(account, roster, is_stored).await {
                 Ok(turn) => turn,
                 Err(error) => return Ended::Failed(error),
             };
@@ -92,20 +94,27 @@ impl RosterUploads {
             if let Err(error) = note_part(roster, at, sent) {
                 return Ended::Failed(error);
             }
-            self.store_progress(roster).await;
+            is_stored = false;
         }
         Ended::Done
     }
 
-    /// Stores what is known while the next part waits for its turn, so that a death meanwhile leaves nothing unknown. What cannot
-    /// be stored now is stored with the next mark; that somebody else has the roster is noticed there too.
-    async fn store_progress(&self, roster: &StoredRoster) {
-        let is_pending = |part: &StoredPart| part.status == StoredPartStatus::Pending;
-        if roster.parts.iter().any(is_pending)
-            && let Err(error) = self.store.put_roster(roster).await
-        {
+    /// Waits for the turn of the next part. What is known by then is stored meanwhile, unless it is, so that a death leaves
+    /// nothing unknown. What cannot be stored now is stored with the next mark, which notices too if somebody else has the roster.
+    async fn turn(
+        &self,
+        account: &Arc<Account>,
+        roster: &StoredRoster,
+        is_stored: bool,
+    ) -> Result<PartTurn, Error> {
+        let mut turn = Box::pin(self.upstream.part_turn(account));
+        if let Some(turn) = turn.as_mut().now_or_never() {
+            return turn;
+        }
+        if !is_stored && let Err(error) = self.store.put_roster(roster).await {
             tracing::warn!(roster = roster.id, problem = %error, "roster.progress_not_stored");
         }
+        turn.await
     }
 
     /// Stores that a part is being sent, then looks whether the lease is still held, which is the answer. In this order whoever

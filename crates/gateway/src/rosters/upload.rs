@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outdial_core::{Clock, Error, ErrorClass, RosterPart};
-use outdial_store::{RosterStatus, Store, StoredPart, StoredPartStatus, StoredRoster};
+use outdial_store::{KeptRequest, RosterStatus, Store, StoredPart, StoredPartStatus, StoredRoster};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::{NoContext, Uuid};
 
@@ -225,6 +225,7 @@ impl RosterUploads {
         let seconds = u64::try_from(now.seconds()).unwrap_or_default();
         let nanos = u32::try_from(now.millis().rem_euclid(1_000) * 1_000_000).unwrap_or_default();
         let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos));
+        let (requests, kept) = bodies::describe_all(&prepared.parts, account.vendor.base_url());
         StoredRoster {
             id: format!("ros_{}", id.simple()),
             account: account.id.clone(),
@@ -235,9 +236,10 @@ impl RosterUploads {
             accepted: 0,
             rejected: prepared.refused,
             rejections: prepared.rejections.clone(),
-            parts: stored_parts(&prepared.parts, account.vendor.base_url()),
+            parts: stored_parts(&prepared.parts, &kept),
             created_at: now,
             fence: 0,
+            requests,
             attempt: 1,
             accepted_before: 0,
             detached: false,
@@ -265,8 +267,9 @@ pub(super) fn entries_key(roster_id: &str, part: u32) -> String {
     format!("{roster_id}/{part}")
 }
 
-/// The parts as they are kept, before anything was sent.
-pub(super) fn stored_parts(parts: &[RosterPart], base: &str) -> Vec<StoredPart> {
+/// The parts as they are kept, before anything was sent, each with its request where that is kept.
+pub(super) fn stored_parts(parts: &[RosterPart], kept: &[KeptRequest]) -> Vec<StoredPart> {
+    let mut kept = kept.iter().copied();
     let stored = |(n, part): (u32, &RosterPart)| StoredPart {
         n,
         form: part.form,
@@ -274,7 +277,7 @@ pub(super) fn stored_parts(parts: &[RosterPart], base: &str) -> Vec<StoredPart> 
         bytes: part.bytes,
         status: StoredPartStatus::Pending,
         upstream_status: None,
-        request: Some(bodies::describe(&part.request, base)),
+        kept: kept.next(),
     };
     (1..).zip(parts).map(stored).collect()
 }

@@ -130,7 +130,7 @@ impl RosterView {
     /// What would be sent.
     pub fn planned(account: &Account, campaign_id: &str, prepared: Prepared, now: Timestamp) -> Self {
         let planned = |part: StoredPart| PartView { status: "planned", ..PartView::from(&part) };
-        let parts = super::upload::stored_parts(&prepared.parts, account.vendor.base_url());
+        let parts = super::upload::stored_parts(&prepared.parts, &[]);
         Self {
             id: None,
             account: account.id.clone(),

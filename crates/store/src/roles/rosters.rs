@@ -67,12 +67,21 @@ pub struct StoredPart {
     pub status: StoredPartStatus,
     /// The vendor's HTTP status.
     pub upstream_status: Option<u16>,
-    /// How it travels, where its body is kept until the vendor has it. `None` of rosters from before bodies were kept.
+    /// What its request is made of, kept until the vendor has it. `None` of rosters from before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<StoredRequest>,
+    pub kept: Option<KeptRequest>,
 }
 
-/// The request of a part without its body and without the token.
+/// What the request of one part is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRequest {
+    /// Which of the roster's requests it is, from 0.
+    pub request: u32,
+    /// Size of its body, which is kept in chunks.
+    pub bytes: u64,
+}
+
+/// A request without its body and without the token. Those of many parts are alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRequest {
     /// The HTTP method.
@@ -81,13 +90,14 @@ pub struct StoredRequest {
     pub target: String,
     /// Headers.
     pub headers: Vec<(String, String)>,
-    /// Size of the body.
-    pub bytes: u64,
 }
 
 /// A roster as it is kept and answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredRoster {
+    /// Fence of the lease under which it is written. First in the JSON, where stores look for it.
+    #[serde(default)]
+    pub fence: u64,
     /// `ros_` and a UUIDv7, so that ids sort by time.
     pub id: String,
     /// Where it went.
@@ -110,9 +120,9 @@ pub struct StoredRoster {
     pub parts: Vec<StoredPart>,
     /// When the request came in.
     pub created_at: Timestamp,
-    /// Fence of the lease under which it is written.
+    /// The requests that its parts are sent with.
     #[serde(default)]
-    pub fence: u64,
+    pub requests: Vec<StoredRequest>,
     /// How often sending was begun: 1 for the upload, one more for each retry.
     #[serde(default = "first_attempt")]
     pub attempt: u32,

@@ -7,9 +7,9 @@ use outdial_core::{
 };
 use outdial_store::{
     Appended, Batch, DeliveredEvent, DeliveryAttempt, DeliveryCommit, DeliveryProgress, DeliveryStatus,
-    Disabling, EntryRow, QuarantineDraft, Replay, RosterStatus, SigningSecret, Store, StoredDelivery,
-    StoredEvent, StoredPart, StoredPartStatus, StoredRequest, StoredRoster, StoredSubscription,
-    SubscriptionFilter, SubscriptionStatus,
+    Disabling, EntryRow, KeptRequest, QuarantineDraft, Replay, RosterStatus, SigningSecret, Store,
+    StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRequest, StoredRoster,
+    StoredSubscription, SubscriptionFilter, SubscriptionStatus,
 };
 
 use crate::backend::at;
@@ -120,14 +120,14 @@ pub fn roster(id: &str, account_id: &str, campaign_id: &str, millis: i64) -> Sto
             bytes: 120,
             status: StoredPartStatus::Sending,
             upstream_status: Some(200),
-            request: Some(StoredRequest {
-                method: "POST".into(),
-                target: "/ocm/fileupload?activity_id=c1".into(),
-                headers: vec![("content-type".into(), "text/plain".into())],
-                bytes: 140,
-            }),
+            kept: Some(KeptRequest { request: 0, bytes: 140 }),
         }],
         created_at: at(millis),
+        requests: vec![StoredRequest {
+            method: "POST".into(),
+            target: "/ocm/fileupload?activity_id=c1".into(),
+            headers: vec![("content-type".into(), "text/plain".into())],
+        }],
         fence: 7,
         attempt: 2,
         accepted_before: 1,

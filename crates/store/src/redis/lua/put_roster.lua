@@ -1,8 +1,9 @@
 -- Keeps a roster, unless it was kept under a later fence. Answers whether it did. ARGV: id, account, time of creation in ms,
 -- fence, JSON.
 local key = prefix .. 'roster:' .. ARGV[1]
-local kept = redis.call('GET', key)
-if kept and (cjson.decode(kept).fence or 0) > tonumber(ARGV[4]) then
+-- The fence stands first in the JSON, which may be long.
+local fence = string.match(redis.call('GETRANGE', key, 0, 40), '^{"fence":(%d+)')
+if tonumber(fence or 0) > tonumber(ARGV[4]) then
   return 0
 end
 redis.call('SET', key, ARGV[5])
