@@ -12,7 +12,7 @@ use outdial_core::{AccountId, Clock, Error, ErrorClass, SecretString};
 
 use super::{
     Trace,
-    gate::{Ending, Gate, Priority, Turn, clamp_pause},
+    gate::{CallTimes, Ending, Gate, Priority, Turn, clamp_pause},
     retries::{RetryBudget, RetryReason},
     tokens::Tokens,
     wire::{Answer, Exchange, Reuse, Unsent, Wire, WireError},
@@ -128,11 +128,12 @@ impl Caller {
     pub async fn ready(&self, account: &Arc<Account>, priority: Priority) -> Result<Ready, Error> {
         let access = self.access(&account.id)?;
         let deadline = Instant::now() + account.limits.timeout;
-        access.gate.ensure_open(deadline)?;
+        let times = times_of(account, deadline);
+        access.gate.ensure_open(times.begin_by)?;
         // Who waits for a token takes no slot, and a call leaves when its turn has come; what it leaves with is the token of
         // that moment, not one that was refused while it waited.
         self.token_before(deadline, account, None).await?;
-        let turn = access.gate.turn(priority, deadline).await?;
+        let turn = access.gate.turn(priority, times).await?;
         let token = self.token_before(deadline, account, None).await?;
         Ok(Ready { turn, token, deadline })
     }
@@ -199,7 +200,7 @@ impl Caller {
             tokio::time::sleep(CONNECT_PAUSE).await;
         }
         // The vendor sees one more call, so it has a turn of its own.
-        let is_made = is_allowed && turn.renew(deadline).await;
+        let is_made = is_allowed && turn.renew(times_of(account, deadline)).await;
         let outcome = if is_made { "made" } else { "withheld" };
         let [id, vendor] = labels(account);
         self.metrics.upstream_retries.with_label_values(&[id, vendor, reason.as_str(), outcome]).inc();
@@ -288,6 +289,13 @@ impl Caller {
 /// Names of an account and its vendor, for metrics.
 pub fn labels(account: &Account) -> [&str; 2] {
     [account.id.as_str(), account.vendor.descriptor().vendor.as_str()]
+}
+
+/// A call that has less than a tenth of its time left when its turn comes is not begun: it would only time out, and of a
+/// roster nobody would know what became.
+fn times_of(account: &Account, deadline: Instant) -> CallTimes {
+    let begin_by = deadline.checked_sub(account.limits.timeout / 10).unwrap_or(deadline);
+    CallTimes { begin_by, end_by: deadline }
 }
 
 /// Whether a failed exchange speaks against the vendor. One that had no time to speak of, after a long wait for its turn, does

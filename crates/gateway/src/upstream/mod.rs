@@ -32,7 +32,7 @@ use self::{
     searches::{Found, SearchKey, Searches},
 };
 pub use self::{
-    gate::{Ending, Priority, Turn},
+    gate::{CallTimes, Ending, Priority, Turn},
     relay::{
         CallerBody, Relay, RelayBounds, RelayCall, RelayFailure, Relayed, RelayedBody, UploadFault,
         check_path,
@@ -152,19 +152,14 @@ impl Upstream {
         self.caller.token_before(deadline, account, rejected).await
     }
 
-    /// Waits for the right to make one call, at most until the deadline, which is also the call's: its slot is free again a
-    /// little later, whatever becomes of it. Whoever has it says how the call ended.
+    /// Waits for the right to make one call, at most until it has to begin. Its slot is free again a little after its end,
+    /// whatever becomes of it. Whoever has it says how the call ended.
     ///
     /// # Errors
     /// `RateLimited` when no turn came in time, or the vendor asks to be spared; `Unavailable` while it is spared because it
     /// only fails.
-    pub async fn turn(
-        &self,
-        account: &Account,
-        priority: Priority,
-        deadline: Instant,
-    ) -> Result<Turn, Error> {
-        self.caller.access(&account.id)?.gate.turn(priority, deadline).await
+    pub async fn turn(&self, account: &Account, priority: Priority, times: CallTimes) -> Result<Turn, Error> {
+        self.caller.access(&account.id)?.gate.turn(priority, times).await
     }
 
     /// Sends one part of a roster, at most once. Answers the vendor's status.

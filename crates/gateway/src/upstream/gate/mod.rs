@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use self::line::Line;
 pub use self::{
     counted::{CountedTurns, Slot, Wanted},
-    turn::{Ending, Priority, Turn},
+    turn::{CallTimes, Ending, Priority, Turn},
 };
 use crate::{
     accounts::UpstreamLimits,
@@ -29,7 +29,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How much longer than its deadline a call may keep its slot: by then it has ended, or its replica has.
+/// How much longer than to its end a call may keep its slot: by then it has given it back, or its replica has ended.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often a slot is asked for that another replica may give back: at first, and at most.
 const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
@@ -100,13 +100,14 @@ impl Gate {
         self.show_circuit(&self.state())
     }
 
-    /// Waits for a turn, at most until the deadline, which is also the call's.
+    /// Waits for a turn, at most until the call has to begin. The slot is free again a little after the call's end, whatever
+    /// becomes of it.
     ///
     /// # Errors
     /// `RateLimited` when no turn came in time, or the vendor asks to be spared for longer; `Unavailable` while the circuit
     /// is open.
-    pub async fn turn(self: &Arc<Self>, priority: Priority, deadline: Instant) -> Result<Turn, Error> {
-        self.wait(priority, deadline).await.map_err(|refusal| self.refuse(refusal))
+    pub async fn turn(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Turn, Error> {
+        self.wait(priority, times).await.map_err(|refusal| self.refuse(refusal))
     }
 
     /// Whether it makes sense to wait for a turn.
@@ -123,9 +124,9 @@ impl Gate {
         refusal.explain(&self.vendor)
     }
 
-    async fn wait(self: &Arc<Self>, priority: Priority, deadline: Instant) -> Result<Turn, Refusal> {
-        self.check(deadline)?;
-        let slot = self.slot(priority, deadline, Self::check).await?;
+    async fn wait(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Turn, Refusal> {
+        self.check(times.begin_by)?;
+        let slot = self.slot(priority, times, Self::check).await?;
         self.begin(slot, priority)
     }
 
@@ -133,13 +134,14 @@ impl Gate {
     async fn slot(
         &self,
         priority: Priority,
-        deadline: Instant,
+        times: CallTimes,
         check: impl Fn(&Self, Instant) -> Result<Option<Instant>, Refusal>,
     ) -> Result<Slot, Refusal> {
         let (line, share) = match priority {
             Priority::Interactive => (&self.interactive, TurnShare::Whole),
             Priority::Background => (&self.background, TurnShare::Half),
         };
+        let deadline = times.begin_by;
         let _first = line.enter(deadline).await.ok_or(Refusal::Busy(PAUSE.0))?;
         let mut poll = POLL.0;
         loop {
@@ -156,7 +158,7 @@ impl Gate {
             tokio::pin!(freed);
             freed.as_mut().enable();
             let now = Instant::now();
-            let life = deadline.saturating_duration_since(now) + GRACE;
+            let life = times.end_by.saturating_duration_since(now) + GRACE;
             let (account, limits) = (&self.account, self.limits);
             let wanted = Wanted { account, limits, share, life, freed: &self.freed };
             match self.turns.take(&wanted).await {

@@ -37,8 +37,9 @@ async fn scene(max_rps: f64, max_concurrency: usize) -> Scene {
     Scene { gate: Arc::new(gate), metrics, _folder: folder }
 }
 
-fn within(millis: u64) -> Instant {
-    Instant::now() + Duration::from_millis(millis)
+fn within(millis: u64) -> CallTimes {
+    let begin_by = Instant::now() + Duration::from_millis(millis);
+    CallTimes { begin_by, end_by: begin_by + HOUR }
 }
 
 impl Scene {

@@ -20,6 +20,15 @@ pub enum Priority {
     Background,
 }
 
+/// The times of a call that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct CallTimes {
+    /// It begins before this, or not at all.
+    pub begin_by: Instant,
+    /// It has ended by then, whatever becomes of it.
+    pub end_by: Instant,
+}
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -81,10 +90,10 @@ impl Turn {
     }
 
     /// Gives the slot back and waits for another, because the call is made once more and counts as one. Answers whether
-    /// there was one before the deadline. The circuit is not asked: it is the same call, and may be the probe.
-    pub async fn renew(&mut self, deadline: Instant) -> bool {
+    /// there was one in time. The circuit is not asked: it is the same call, and may be the probe.
+    pub async fn renew(&mut self, times: CallTimes) -> bool {
         self.slot = None;
-        self.slot = self.gate.slot(self.priority, deadline, Gate::check_pause).await.ok();
+        self.slot = self.gate.slot(self.priority, times, Gate::check_pause).await.ok();
         self.slot.is_some()
     }
 

@@ -38,7 +38,7 @@ use self::{
     verdict::{announced_length, explain, is_rejection, judge, protocol, unusable},
 };
 use super::{
-    Ending, Priority, Upstream,
+    CallTimes, Ending, Priority, Upstream,
     dial::{Dial, STAGE, Stage},
     pools::{Pools, tls},
     wire::classify,
@@ -184,7 +184,8 @@ impl Relay {
         caller.access(&account.id)?.gate.ensure_open(patience)?;
         // Before the turn: who waits for a token takes no slot.
         let token = caller.token_before(patience, account, None).await?;
-        tally.hold(self.upstream.turn(account, Priority::Interactive, patience).await?);
+        let times = CallTimes { begin_by: patience, end_by: deadline.into_std() };
+        tally.hold(self.upstream.turn(account, Priority::Interactive, times).await?);
         let mut credentials = http::HeaderMap::new();
         account.vendor.authorize(&mut credentials, &token)?;
         let request = self.request(account, &call, &credentials);
