@@ -15,7 +15,8 @@ test: ## Run every test
 lint: ## Check formatting, clippy, the API contract, the alert rules and the image
 	@scripts/lint
 
-bench: ## Measure
+bench: ## Measure (needs nginx, to be measured beside)
+	@scripts/setup bench
 	cargo bench --workspace --locked
 
 demo: ## Show the gateway between two simulated vendors
