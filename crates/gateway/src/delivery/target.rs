@@ -8,26 +8,40 @@ use crate::egress::{Egress, TargetError};
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Outdial/", env!("CARGO_PKG_VERSION")));
 
-/// Headers that say how the message is carried: another value would break it. Those of the webhook itself are set last.
-const RESERVED: [&str; 10] = [
-    "accept-encoding",
+/// Headers that belong to the connection, to the request itself, or to us.
+const REFUSED: [&str; 17] = [
     "connection",
-    "content-encoding",
-    "content-length",
-    "expect",
-    "host",
+    "keep-alive",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "http2-settings",
+    "host",
+    "expect",
+    "accept-encoding",
+    "cookie",
+    "cookie2",
+    "set-cookie",
+    "user-agent",
+    "date",
+    "range",
+    "forwarded",
 ];
+/// How names begin that are refused too.
+const REFUSED_PREFIXES: [&str; 5] = ["content-", "webhook-", "proxy-", "sec-", "x-forwarded-"];
+
+/// Whether a header, by its name in lower case, is a subscriber's to set.
+pub fn is_settable(name: &str) -> bool {
+    !(REFUSED.contains(&name) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+}
 
 /// A header of a subscription, unless it cannot be one or must not be set.
 fn read_header((name, value): (&String, &String)) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     let mut value = HeaderValue::from_str(value).ok()?;
     value.set_sensitive(true);
-    (!RESERVED.contains(&name.as_str())).then_some((name, value))
+    is_settable(name.as_str()).then_some((name, value))
 }
 
 /// Where deliveries of one subscription go; read once, used for each of them.
@@ -81,6 +95,9 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
             ("Content-Length", "1"),
             ("user-agent", "other"),
+            ("Cookie", "a=b"),
+            ("webhook-id", "mine"),
+            ("content-language", "en"),
             ("a b", "x"),
             ("x-line", "a\r\nhost: b"),
         ];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::members::Members;
+use crate::delivery::target::is_settable;
 
 /// Most headers of a subscription.
 const COUNT_LIMIT: usize = 20;
@@ -15,28 +16,6 @@ const VALUE_LIMIT: usize = 1_024;
 /// What stands in an answer for a value that may be a secret.
 const HIDDEN: &str = "***";
 
-/// Headers that belong to the connection, to the request itself, or to us.
-const REFUSED: [&str; 17] = [
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-    "host",
-    "expect",
-    "accept-encoding",
-    "cookie",
-    "cookie2",
-    "set-cookie",
-    "user-agent",
-    "date",
-    "range",
-    "forwarded",
-];
-/// How names begin that are refused too.
-const REFUSED_PREFIXES: [&str; 5] = ["content-", "webhook-", "proxy-", "sec-", "x-forwarded-"];
 /// Parts of names whose values are not shown again.
 const SECRET_PARTS: [&str; 8] =
     ["auth", "token", "secret", "key", "password", "credential", "signature", "session"];
@@ -53,7 +32,7 @@ pub fn read_headers(members: &mut Members) -> BTreeMap<String, String> {
             inside.refuse(&shown_name(given), "invalid-name", "The name is not one of a header.");
             continue;
         }
-        if is_refused(&name) {
+        if !is_settable(&name) {
             let _ = inside.take(given);
             inside.refuse(given, "refused-name", "This header is not the subscriber's to set.");
             continue;
@@ -101,10 +80,6 @@ fn shown_name(name: &str) -> String {
 fn is_token(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (1..=NAME_LIMIT).contains(&name.len()) && name.bytes().all(plain)
-}
-
-fn is_refused(name: &str) -> bool {
-    REFUSED.contains(&name) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn is_secret(name: &str) -> bool {

@@ -14,6 +14,8 @@ use crate::{
 
 /// Most deliveries that one call of `expire_deliveries` removes.
 const EXPIRE_STEP: i64 = 10_000;
+/// Most deliveries that one step of deleting a subscription removes.
+pub(super) const DELETE_STEP: usize = 10_000;
 
 const COLUMNS: &str = "status, attempts, due_at, json";
 /// A delivery of a state and an id.
@@ -155,6 +157,13 @@ pub(super) fn redrive(
         }
     };
     Ok(to_count(i64::try_from(redriven).unwrap_or(i64::MAX)))
+}
+
+/// Removes some deliveries of a subscription, whatever their state. Answers how many.
+pub(super) fn delete_step(connection: &Connection, subscription: &str) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM deliveries WHERE (subscription, status, id) IN
+        (SELECT subscription, status, id FROM deliveries WHERE subscription = ?1 LIMIT ?2)";
+    connection.prepare_cached(sql)?.execute(params![subscription, to_sql_limit(DELETE_STEP)])
 }
 
 pub(super) fn expire(connection: &Connection, older_than: Timestamp) -> rusqlite::Result<u64> {

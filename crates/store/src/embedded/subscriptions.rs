@@ -58,6 +58,15 @@ impl Subscriptions for Embedded {
     }
 
     async fn delete_subscription(&self, id: &str) -> Result<bool, StoreError> {
+        // In steps, so that appends are not kept waiting by very many. Cut off, it leaves a subscription that is to be deleted
+        // again.
+        loop {
+            let id = id.to_owned();
+            let removed = self.write(move |connection| deliveries::delete_step(connection, &id)).await?;
+            if removed < deliveries::DELETE_STEP {
+                break;
+            }
+        }
         let id = id.to_owned();
         self.write(move |connection| {
             connection.prepare_cached("DELETE FROM deliveries WHERE subscription = ?1")?.execute([&id])?;
