@@ -189,6 +189,27 @@ async fn the_next_gateway_goes_on() {
     gateway.finish().await;
 }
 
+/// A stop does not wait for turns, and whoever goes on does not wait for a lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_leaves_what_waits_for_its_turn() {
+    let setup = one_by_one(Backend::Sqlite).set("ACCOUNTS__0__MAX_RPS", "0.04");
+    let gateway = TestGateway::start(setup).await;
+    let client = gateway.client();
+    let roster = upload_async(&client, with_agents(0..2), None).await.expect(202);
+    eventually("a part is done", async || {
+        let roster = kept(&client, &roster).await;
+        Some(roster).filter(|roster| roster["progress"]["parts_done"] == 1)
+    })
+    .await;
+    let world = gateway.stop().await;
+    world.set("ACCOUNTS__0__MAX_RPS", "1000");
+    let gateway = TestGateway::start_in(world).await;
+    let done = ended(&gateway.client(), &roster).await;
+    assert_eq!((&done["status"], &done["accepted"]), (&json!("accepted"), &json!(2)));
+    assert_eq!(taken(&gateway), [["e-0"], ["e-1"]]);
+    gateway.finish().await;
+}
+
 /// A part that waits for its turn was not begun: nothing is unknown after a kill, and the next gateway sends what is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_between_two_parts_costs_nothing() {

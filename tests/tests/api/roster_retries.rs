@@ -274,6 +274,11 @@ async fn bodies_are_kept_until_the_vendor_has_them_and_without_them_nothing_is_s
     let again = upload_entries(&client, "", with_agents(2..3)).await.expect(201);
     assert_eq!((again["status"].as_str(), keys(&gateway, "body:").await.len()), (Some("accepted"), 1));
 
+    gateway.control().set_faults(Faults { hang_up: true, status_count: 1, ..faults("/ocm") });
+    let unknown = upload_entries(&client, "", with_agents(3..4)).await;
+    unknown.expect_problem(504, "upstream-outcome-unknown");
+    assert_eq!(keys(&gateway, "body:").await.len(), 1, "what may have been taken is not kept either");
+
     let uploads = upload_count(&gateway);
     let mut connection = connect(&gateway).await;
     let _: () = redis::cmd("DEL").arg(&refused).query_async(&mut connection).await.unwrap();

@@ -70,15 +70,13 @@ impl RosterUploads {
             if roster.parts[at].status != StoredPartStatus::Pending {
                 continue;
             }
-            if roster.detached && self.tasks.stop_signal().is_cancelled() {
-                return self.leave(roster).await;
-            }
             let request = match requests.take(self, account, roster, &roster.parts[at]).await {
                 Ok(request) => request,
                 Err(error) => return Ended::Failed(error),
             };
             let turn = match self.turn(account, roster, is_stored).await {
-                Ok(turn) => turn,
+                Ok(Some(turn)) => turn,
+                Ok(None) => return self.leave(roster).await,
                 Err(error) => return Ended::Failed(error),
             };
             roster.parts[at].status = StoredPartStatus::Sending;
@@ -99,22 +97,30 @@ impl RosterUploads {
         Ended::Done
     }
 
-    /// Waits for the turn of the next part. What is known by then is stored meanwhile, unless it is, so that a death leaves
-    /// nothing unknown. What cannot be stored now is stored with the next mark, which notices too if somebody else has the roster.
+    /// Waits for the turn of the next part; `None` when the gateway stops and another one may go on. What is known by then is
+    /// stored meanwhile, unless it is, so that a death leaves nothing unknown. What cannot be stored now is stored with the next
+    /// mark, which notices too if somebody else has the roster.
     async fn turn(
         &self,
         account: &Arc<Account>,
         roster: &StoredRoster,
         is_stored: bool,
-    ) -> Result<PartTurn, Error> {
+    ) -> Result<Option<PartTurn>, Error> {
+        let stop = self.tasks.stop_signal();
+        if roster.detached && stop.is_cancelled() {
+            return Ok(None);
+        }
         let mut turn = Box::pin(self.upstream.part_turn(account));
         if let Some(turn) = turn.as_mut().now_or_never() {
-            return turn;
+            return turn.map(Some);
         }
         if !is_stored && let Err(error) = self.store.put_roster(roster).await {
             tracing::warn!(roster = roster.id, problem = %error, "roster.progress_not_stored");
         }
-        turn.await
+        tokio::select! {
+            turn = turn => turn.map(Some),
+            () = stop.cancelled(), if roster.detached => Ok(None),
+        }
     }
 
     /// Stores that a part is being sent, then looks whether the lease is still held, which is the answer. In this order whoever
