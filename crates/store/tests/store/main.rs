@@ -145,6 +145,8 @@ mod cluster_conforms {
         subscriptions::a_deleted_one_leaves_nothing_behind,
         deliveries::a_redrive_beside_replacements_is_not_lost,
         deliveries::old_finished_deliveries_expire,
+        turns::so_many_calls_are_under_way,
+        turns::a_pause_holds_every_call_back,
     );
 }
 
