@@ -338,7 +338,7 @@ async fn refusals_do_not_open_the_circuit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_roster_without_an_answer_counts_once() {
     let stub = VendorStub::start(|_| vec![Act::Read, Act::Hang]).await;
-    let gateway = with_wellcloud(&stub, "300ms").await;
+    let gateway = with_wellcloud(&stub, "1s").await;
     for _ in 0..4 {
         upload(&gateway.client(), "", CSV, csv(1)).await.expect_problem(504, "upstream-outcome-unknown");
     }

@@ -147,6 +147,10 @@ impl Caller {
         let access = self.access(&account.id)?;
         let Ready { mut turn, token, deadline } = ready;
         let begun = Instant::now();
+        if begun >= deadline {
+            let message = "What comes before the call took all of its time; nothing was sent.";
+            return Err(Error::new(ErrorClass::Timeout, "upstream-timeout", message));
+        }
         access.retries.note_first(begun);
         match self.attempt(&call, access, &mut turn, token, deadline).await {
             Ok(Ok(answer)) => Ok((answer, turn)),
