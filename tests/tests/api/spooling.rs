@@ -7,14 +7,15 @@ use outdial_tests::{
     child::GatewayProcess,
     gateway::TestGateway,
     redis_server::{RedisServer, SAFE},
+    secrets::PUSH_SECRET,
     setup::{Backend, ICSOC, Setup, WELLCLOUD, World},
     waiting::{eventually, soon},
 };
 use serde_json::json;
 
 use crate::{
-    bodies::{call, envelope, result, results},
-    pages::{record_events, stored},
+    bodies::{call, envelope, result, results, sign},
+    pages::{quarantined, record_events, stored},
     uploads::{CSV, csv, upload, upload_count},
 };
 
@@ -149,4 +150,37 @@ async fn a_redis_that_would_lose_records_is_refused() {
             Ok(_) => panic!("{name} {value} is taken"),
         }
     }
+}
+
+/// A spool can go with its volume: an item of the quarantine stays until the store itself has what was in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_replayed_into_the_spool_stays_in_the_quarantine() {
+    const OTHER: &str = "anotherSecret0123456789abcdefghi";
+    let gateway = TestGateway::start_in(world(Some("pod")).await).await;
+    let data = call("7");
+    let [ours, other] = [PUSH_SECRET, OTHER].map(|secret| sign(&data, secret));
+    assert_eq!(gateway.push(ICSOC, envelope("1", &data).replace(&ours, &other)).await.status, 401);
+    let world = gateway.stop().await;
+    world.set("ACCOUNTS__1__PUSH_SECRETS__1", OTHER);
+    let gateway = TestGateway::start_in(world).await;
+    let redis = redis::Client::open(gateway.world.redis().url()).unwrap();
+    let mut connection = redis.get_multiplexed_async_connection().await.unwrap();
+    let mut permit = async |rule: &str| {
+        let mut set = redis::cmd("ACL");
+        let _: () = set.arg("SETUSER").arg("default").arg(rule).query_async(&mut connection).await.unwrap();
+    };
+    let path = format!("/v1/quarantine/{}", quarantined(&gateway).await[0]["id"].as_str().unwrap());
+    let replay = async || gateway.client().call("POST", &format!("{path}/replay")).send().await.expect(200);
+
+    // It answers and removes, but takes no records.
+    permit("-xadd").await;
+    let spooled = replay().await;
+    assert_eq!((&spooled["stored"], &spooled["removed"]), (&json!(1), &json!(false)));
+    assert_eq!(quarantined(&gateway).await.len(), 1);
+    permit("+xadd").await;
+    eventually("the spool is drained", async || (stored(&gateway).await.len() == 1).then_some(())).await;
+    let known = replay().await;
+    assert_eq!((&known["duplicate"], &known["removed"]), (&json!(1), &json!(true)));
+    assert_eq!(quarantined(&gateway).await.len(), 0);
+    gateway.finish().await;
 }

@@ -17,7 +17,8 @@ pub struct ReplayResult {
     pub removed: bool,
 }
 
-/// Replays an item. It leaves the quarantine once every record in it is stored or known.
+/// Replays an item. It leaves the quarantine once every record in it is stored or known; not while one is only spooled, for a
+/// spool may go with its volume.
 ///
 /// # Errors
 /// When the store is away; then nothing has changed, or what has changed is a duplicate the next time.
@@ -42,7 +43,7 @@ pub async fn replay(
         answer: None,
     };
     let taken = receiver.store_items(account, readable, draft.content_type).await?;
-    let removed = unreadable == 0 && store.delete_quarantined(&id).await?;
+    let removed = unreadable == 0 && !taken.spooled && store.delete_quarantined(&id).await?;
     tracing::info!(item = id, stored = taken.stored, unreadable, removed, "quarantine.replayed");
     Ok(ReplayResult {
         id,
