@@ -8,7 +8,7 @@ use outdial_store::{HOUR_MILLIS, Store, StoreError};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    progress::{Progress, Walk},
+    progress::{Progress, Rules, Walk},
     tally::{HourProof, WholeWalk},
 };
 use crate::account_sync::{SyncConfig, Trouble};
@@ -72,9 +72,9 @@ impl<'a> Journal<'a> {
     }
 
     /// Takes off the trouble what a walk has made up for.
-    pub(super) async fn relieve(&self, walk: &Walk) -> Result<(), StoreError> {
+    pub(super) async fn relieve(&self, walk: &Walk, rules: &Rules) -> Result<(), StoreError> {
         self.change(&self.key("trouble"), |known: Option<Trouble>| {
-            known.and_then(|trouble| walk.relieve(trouble))
+            known.and_then(|trouble| walk.relieve(trouble, rules))
         })
         .await
     }
@@ -221,15 +221,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (store, account) = (store(&folder).await, "ic-1".parse().unwrap());
         let journal = Journal::new(&*store, &account, Duration::from_secs(60));
-        let walk = |to| Walk { from: START, to, begun_at: to, ..Walk::default() };
-        journal.relieve(&walk(START)).await.unwrap();
+        let walk = |to| Walk { from: START - HOUR_MILLIS, to, begun_at: to, ..Walk::default() };
+        let rules = Rules { config: CONFIG, retention: 24 * HOUR_MILLIS };
+        journal.relieve(&walk(START), &rules).await.unwrap();
         assert_eq!(journal.trouble().await.unwrap(), None);
         journal.add_trouble(Trouble { since: START + 5, until: START + 5 }).await.unwrap();
         journal.add_trouble(Trouble { since: START + 9, until: START + 9 }).await.unwrap();
         assert_eq!(journal.trouble().await.unwrap(), Some(Trouble { since: START + 5, until: START + 9 }));
-        journal.relieve(&walk(START + 7)).await.unwrap();
+        journal.relieve(&walk(START + 7), &rules).await.unwrap();
         assert_eq!(journal.trouble().await.unwrap(), Some(Trouble { since: START + 7, until: START + 9 }));
-        journal.relieve(&walk(START + 9)).await.unwrap();
+        journal.relieve(&walk(START + 9), &rules).await.unwrap();
         assert_eq!(journal.trouble().await.unwrap(), None);
     }
 

@@ -75,6 +75,13 @@ pub(super) struct Walk {
     pub(super) hours: BTreeMap<i64, Tally>,
 }
 
+impl Rules {
+    /// How far back is searched at most.
+    fn reach(&self) -> i64 {
+        self.retention - MARGIN_MILLIS.min(self.retention / 4)
+    }
+}
+
 impl Progress {
     /// The progress of an account that was never searched: what was dialled before is not asked for.
     pub(super) fn begin(now: i64, config: &SyncConfig) -> Self {
@@ -101,12 +108,12 @@ impl Progress {
         if let Some(trouble) = trouble {
             from = from.min(trouble.since - lookback);
         }
-        let is_due = now - self.swept_at >= SWEEP_INTERVAL;
+        // One that lies ahead was noted by a clock that was set back since.
+        let is_due = !(0..SWEEP_INTERVAL).contains(&(now - self.swept_at));
         if is_due {
             from = from.min(hour_of(now - SWEEP_MILLIS));
         }
-        let reach = rules.retention - MARGIN_MILLIS.min(rules.retention / 4);
-        let from = from.max(now - reach).min(now);
+        let from = from.max(now - rules.reach()).min(now);
         let to = now.min(from + WINDOW_MILLIS);
         Walk { from, to, begun_at: now, sweeps: is_due && to == now, ..Walk::default() }
     }
@@ -118,7 +125,8 @@ impl Progress {
 
     /// A walk went through to its end.
     pub(super) fn finish(&mut self, walk: &Walk, now: i64, config: &SyncConfig) {
-        self.through = self.through.max(walk.to);
+        // What lies ahead of the walk's own time was noted by a clock that was set back since.
+        self.through = self.through.min(walk.begun_at).max(walk.to);
         self.settled = self.settled.max(walk.settles_before(config));
         if walk.sweeps {
             self.swept_at = walk.begun_at;
@@ -188,8 +196,13 @@ impl Walk {
         hour_of(self.to).min(hour_of(self.begun_at - config.lookback_millis()))
     }
 
-    /// What is left of a trouble after this walk.
-    pub(super) fn relieve(&self, trouble: Trouble) -> Option<Trouble> {
+    /// What is left of a trouble after this walk: all of it where the walk begins later than it would have to. It was planned
+    /// before the trouble was known of then.
+    pub(super) fn relieve(&self, trouble: Trouble, rules: &Rules) -> Option<Trouble> {
+        let since = trouble.since - rules.config.lookback_millis();
+        if self.from > since.max(self.begun_at - rules.reach()) {
+            return Some(trouble);
+        }
         let is_over = trouble.until <= self.begun_at && self.to >= self.begun_at;
         let since = trouble.since.max(self.to).min(trouble.until);
         (!is_over).then_some(Trouble { since, until: trouble.until })

@@ -131,7 +131,7 @@ impl Syncs {
         if let Some(wait) = self.time_left(&progress, sync) {
             return Ok(wait);
         }
-        let rules = Rules { config: *config, retention: to_millis(self.retention) };
+        let rules = self.rules(sync);
         progress.fence = lease.fence;
         progress.drop_expired_walk(now, &rules);
         if progress.walk.is_none() {
@@ -158,6 +158,10 @@ impl Syncs {
         Ok(wait.unwrap_or(if is_ours { Duration::ZERO } else { LOOK_INTERVAL }))
     }
 
+    fn rules(&self, sync: &AccountSync) -> Rules {
+        Rules { config: sync.config, retention: to_millis(self.retention) }
+    }
+
     /// Keeps how a run ended. Answers whether the account was still this replica's.
     async fn note_end(
         &self,
@@ -178,7 +182,7 @@ impl Syncs {
                 if !journal.save(progress).await? {
                     return Ok(false);
                 }
-                journal.relieve(&walk).await?;
+                journal.relieve(&walk, &self.rules(sync)).await?;
                 Ok(true)
             }
             End::Paused => Ok(true),

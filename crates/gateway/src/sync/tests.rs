@@ -122,13 +122,40 @@ fn a_time_of_trouble_is_walked_from_before_its_start() {
     let trouble = Trouble { since: START - 40 * MINUTE, until: START + 2 * MINUTE };
     let made_up = progress.next_walk(now, &RULES, Some(trouble));
     assert_eq!(window(&made_up), (-55, 5));
-    assert_eq!(made_up.relieve(trouble), None);
+    assert_eq!(made_up.relieve(trouble, &RULES), None);
     let lasting = Trouble { until: now + 1, ..trouble };
-    assert_eq!(made_up.relieve(lasting), Some(Trouble { since: now, until: now + 1 }));
+    assert_eq!(made_up.relieve(lasting, &RULES), Some(Trouble { since: now, until: now + 1 }));
     let long_ago = Trouble { since: now - 60 * HOUR_MILLIS, until: START };
     let first = progress.next_walk(now, &RULES, Some(long_ago));
-    assert_eq!(first.relieve(long_ago), Some(Trouble { since: first.to, until: START }));
+    assert_eq!(first.relieve(long_ago, &RULES), Some(Trouble { since: first.to, until: START }));
     assert_eq!(trouble.and(Some(long_ago)), Trouble { since: long_ago.since, until: trouble.until });
+}
+
+#[test]
+fn trouble_that_was_not_known_when_a_walk_was_planned_is_left_to_the_next() {
+    let mut progress = Progress::begin(START, &RULES.config);
+    walk(&mut progress, START, None);
+    let now = START + 5 * MINUTE;
+    let planned = progress.next_walk(now, &RULES, None);
+    let reported_late = Trouble { since: START - 40 * MINUTE, until: START + 2 * MINUTE };
+    assert_eq!(planned.relieve(reported_late, &RULES), Some(reported_late));
+    let still_there = Trouble { until: now + 1, ..reported_late };
+    assert_eq!(planned.relieve(still_there, &RULES), Some(still_there));
+    let within = Trouble { since: START, ..reported_late };
+    assert_eq!(planned.relieve(within, &RULES), None);
+    let ages_ago = Trouble { since: now - 2 * RULES.retention, until: START };
+    let oldest = progress.next_walk(now, &RULES, Some(ages_ago));
+    assert_eq!(oldest.relieve(ages_ago, &RULES), Some(Trouble { since: oldest.to, until: START }));
+}
+
+#[test]
+fn a_clock_that_was_ahead_hides_no_gap() {
+    let mut progress = Progress::begin(START, &RULES.config);
+    assert!(walk(&mut progress, START + 24 * HOUR_MILLIS, None).sweeps);
+    let swept = walk(&mut progress, START + HOUR_MILLIS, None);
+    assert!(swept.sweeps && window(&swept).0 < -23 * 60, "{swept:?}");
+    let after_a_pause = progress.next_walk(START + 4 * HOUR_MILLIS, &RULES, None);
+    assert!(window(&after_a_pause).0 <= 45 && !after_a_pause.sweeps, "{after_a_pause:?}");
 }
 
 #[test]
