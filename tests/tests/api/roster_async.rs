@@ -259,7 +259,8 @@ async fn who_lost_the_roster_sends_no_more_of_it() {
         (ended(&next.client(), &listed).await, next)
     };
     let (answer, (settled, next)) = tokio::join!(call.send(), take_over);
-    let problem = answer.expect_problem(503, "store-unavailable");
+    let problem = answer.expect_problem(504, "upstream-outcome-unknown");
+    assert_eq!(problem["retryable"], false, "the vendor has a part of it");
     assert_eq!(problem["roster"]["id"], settled["id"]);
     let words: Vec<&str> =
         settled["parts"].as_array().unwrap().iter().map(|part| part["status"].as_str().unwrap()).collect();
@@ -269,6 +270,44 @@ async fn who_lost_the_roster_sends_no_more_of_it() {
     assert_eq!(next.client().read("/v1/events").await["data"].as_array().unwrap().len(), 1);
     late.stop().await;
     next.finish().await;
+}
+
+/// A gateway that loses its store in the middle of a roster tells nobody how it ended: another goes on with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_go_on_with_is_not_told_to_have_ended() {
+    let world = World::new(one_by_one(Backend::Redis).set("ACCOUNTS__0__MAX_RPS", "0.2")).await;
+    world.set("STORE__SPOOL_DIR", &world.path("spool"));
+    world.set("STORE__SPOOL_CLASS", "volume");
+    let gateway = TestGateway::start_in(world).await;
+    let client = gateway.client();
+    let roster = upload_async(&client, with_agents(0..2), None).await.expect(202);
+    eventually("a part is done", async || {
+        (kept(&client, &roster).await["progress"]["parts_done"] == 1).then_some(())
+    })
+    .await;
+    gateway.world.redis().kill();
+    let world = gateway.stop().await;
+    world.redis().restart().await;
+    let redis = redis::Client::open(world.redis().url()).unwrap();
+    let mut connection = redis.get_multiplexed_async_connection().await.unwrap();
+    let mut leases = redis::cmd("KEYS");
+    let leases: Vec<String> = leases.arg("{outdial}:lease:*").query_async(&mut connection).await.unwrap();
+    let _: () = redis::cmd("DEL").arg(&leases).query_async(&mut connection).await.unwrap();
+    world.set("ACCOUNTS__0__MAX_RPS", "1000");
+
+    let gateway = TestGateway::start_in(world).await;
+    let client = gateway.client();
+    let done = ended(&client, &roster).await;
+    assert_eq!((&done["status"], &done["accepted"]), (&json!("accepted"), &json!(2)));
+    assert_eq!(taken(&gateway), [["e-0"], ["e-1"]]);
+    eventually("the spool is drained", async || {
+        (gateway.metric("outdial_spool_records", &[]).await == 0.0).then_some(())
+    })
+    .await;
+    let events = client.read("/v1/events").await["data"].clone();
+    let told: Vec<&Value> = events.as_array().unwrap().iter().map(|event| &event["data"]["status"]).collect();
+    assert_eq!(told, ["accepted"], "who hears that it failed uploads it again");
+    gateway.finish().await;
 }
 
 /// A gateway that is killed leaves a part of which nobody knows: nothing behind it is sent before somebody has looked.

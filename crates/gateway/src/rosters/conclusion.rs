@@ -9,6 +9,8 @@ impl RosterUploads {
     /// Settles what became of a roster, and tells of it; unless somebody else has it by now. Answers whether it is known to be
     /// stored as settled, by us or by them.
     pub(super) async fn conclude(&self, roster: &mut StoredRoster) -> bool {
+        let has_pending = roster.parts.iter().any(|part| part.status == StoredPartStatus::Pending);
+        let may_go_on = roster.detached && has_pending;
         settle(roster);
         // Until its event is in the log the roster counts as being sent: should we die before, the recovery tells of it.
         let open = StoredRoster { status: RosterStatus::Sending, ..roster.clone() };
@@ -21,6 +23,10 @@ impl RosterUploads {
             // The stored state says less than we know: a part that is "sending" there will be taken for unknown.
             Err(error) => {
                 tracing::error!(roster = roster.id, problem = %error, "roster.outcome_not_stored");
+                // Another replica finds it as it was and sends the rest: whoever hears now that it failed uploads it again.
+                if may_go_on {
+                    return false;
+                }
                 false
             }
         };

@@ -151,6 +151,10 @@ impl RosterUploads {
             Ended::Failed(error) if roster.accepted <= roster.accepted_before => {
                 Err(with_roster(of_account(&account, error), roster))
             }
+            // Sent anew as a whole, what was taken before it was lost would be called twice.
+            Ended::Lost(_) if roster.accepted > roster.accepted_before => {
+                Err(with_roster(taken_in_part(&roster.id), roster))
+            }
             Ended::Lost(error) => Err(with_roster(error.into(), roster)),
             _ => Ok(roster.into()),
         }
@@ -169,7 +173,6 @@ impl RosterUploads {
     ) -> Result<RosterView, ApiError> {
         begun.roster.detached = true;
         if let Err(error) = self.store.put_roster(&begun.roster).await {
-            begun.roster.detached = false;
             let is_settled = self.conclude(&mut begun.roster).await;
             self.release(&begun.heartbeat).await;
             // Where the store has kept the one and not the other, another replica sends it.
@@ -254,6 +257,14 @@ fn of_account(account: &Account, error: Error) -> ApiError {
 fn not_known(roster_id: &str) -> ApiError {
     let message = format!(
         "The store did not say whether it has the roster; what becomes of it is in GET /v1/rosters/{roster_id}."
+    );
+    Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message).into()
+}
+
+fn taken_in_part(roster_id: &str) -> ApiError {
+    let message = format!(
+        "The roster was taken for abandoned after the vendor had taken a part of it; what became of it is in \
+         GET /v1/rosters/{roster_id}. It is not sent again."
     );
     Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message).into()
 }
