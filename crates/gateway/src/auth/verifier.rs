@@ -214,3 +214,65 @@ fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
         _ => "not_valid",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use jsonwebtoken::{EncodingKey, Header};
+    use outdial_core::{SecretString, Timestamp};
+
+    use super::*;
+
+    const SECRET: &str = "a secret of more than thirty-two bytes";
+
+    struct Nobody;
+
+    #[async_trait]
+    impl KeyFetcher for Nobody {
+        async fn fetch(&self, _: &str, _: usize) -> Result<Bytes, String> {
+            Err("nobody is asked".to_owned())
+        }
+    }
+
+    /// Seconds since the epoch.
+    #[derive(Debug)]
+    struct SetClock(AtomicI64);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Ordering::Relaxed) * 1_000)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_remembered_is_judged_anew() {
+        let issuer = Issuer {
+            issuer: "https://issuer.test".to_owned(),
+            audience: vec!["outdial".to_owned()],
+            keys: KeySource::Hs256(SecretString::from(SECRET)),
+            accounts_claim: "accounts".to_owned(),
+        };
+        let clock = Arc::new(SetClock(AtomicI64::new(1_000)));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let verifier = Verifier::new(vec![issuer], Arc::new(Nobody), Arc::clone(&clock) as Arc<_>, metrics);
+        let claims = serde_json::json!({
+            "iss": "https://issuer.test", "aud": "outdial", "sub": "s", "exp": 5_000, "scope": "vendor:call",
+        });
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let token = format!("Bearer {}", jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap());
+        let first = verifier.verify(Some(&token)).await.unwrap();
+        let again = verifier.verify(Some(&token)).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &again), "the second time is remembered");
+        clock.0.store(6_000, Ordering::Relaxed);
+        assert!(verifier.verify(Some(&token)).await.is_err(), "it has expired");
+        clock.0.store(1_000, Ordering::Relaxed);
+        assert!(verifier.verify(Some(&token)).await.is_ok());
+        let renewed = Held {
+            keys: Arc::new(KeySet::shared(b"another one of more than thirty-two bytes")),
+            renewed: None,
+        };
+        *verifier.issuers[0].keys.write().unwrap() = renewed;
+        assert!(verifier.verify(Some(&token)).await.is_err(), "its key is gone");
+    }
+}
