@@ -52,7 +52,10 @@ impl Supervisor {
         let known = self.context.store.list_subscriptions().await?;
         self.count(&known);
         for disabled in known.iter().filter(|one| one.untold.is_some()) {
-            disable::tell(&self.context, disabled).await?;
+            // What cannot be told now is told another time, and keeps nobody's deliveries waiting.
+            if let Err(error) = disable::tell(&self.context, disabled).await {
+                tracing::warn!(subscription = disabled.id, problem = %error, "subscription.disabled_not_told");
+            }
         }
         let active: HashMap<String, Arc<StoredSubscription>> = known
             .into_iter()
