@@ -201,6 +201,10 @@ impl Relay {
             return Err(RelayFailure::Upload(fault));
         }
         let response = sent.map_err(|error| explain(account, is_safe, error))?;
+        if response.status().is_informational() {
+            // The answer is still to come on this connection: the next call would take it for its own.
+            self.pools.forget(account.id.as_str());
+        }
         if is_rejection(account, &response) {
             caller.tokens.note_rejected(&account.id, &token);
         }
