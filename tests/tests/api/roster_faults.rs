@@ -153,13 +153,16 @@ async fn an_answer_that_breaks_off_is_told_apart_from_one_that_never_came() {
     gateway.control().set_faults(Faults { hang_up: true, ..faults() });
     let problem = upload(&client, "", CSV, csv(2)).await.expect_problem(504, "upstream-outcome-unknown");
     assert_kept(&gateway, &problem, "unknown").await;
-    for status in [502, 504] {
+    for status in [202, 302, 502, 504, 524] {
         gateway.control().set_faults(Faults { status: Some(status), ..faults() });
         let problem = upload(&client, "", CSV, csv(2)).await;
         let problem = problem.expect_problem(504, "upstream-outcome-unknown");
         assert_eq!(problem["upstream"]["status"], status, "who stands between may have passed it on");
+        // A vendor that only fails would not be called any more.
+        gateway.control().set_faults(faults());
+        upload(&client, "", CSV, csv(2)).await.expect(201);
     }
-    assert_eq!(upload_count(&gateway), 4);
+    assert_eq!(upload_count(&gateway), 12);
     gateway.finish().await;
 }
 

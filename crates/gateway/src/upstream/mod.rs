@@ -213,8 +213,7 @@ impl Upstream {
         turn.end(read.as_ref().err().map_or(Ending::Answered, Ending::of));
         match read {
             Ok(()) => Ok(status),
-            // A gateway on the way gave up waiting: what is behind it may have taken the roster.
-            Err(_) if matches!(status, 502 | 504) => {
+            Err(_) if !shows_refusal(status) => {
                 let failure = UpstreamFailure::from_status(answer.response.status());
                 Err(PartFailure {
                     error: unknown_outcome(account).with_upstream(failure),
@@ -258,6 +257,13 @@ impl Upstream {
         }
         found.await.map(|page| Arc::try_unwrap(page).unwrap_or_else(|page| (*page).clone()))
     }
+}
+
+/// Whether a status other than the vendor's "taken" shows that the roster was not taken: what is wrong with the request, the
+/// vendor's own failure, or that it is not there. Any other one, such as a proxy's 502, 504 or 524 or a 202, may stand for a
+/// roster that was.
+const fn shows_refusal(status: u16) -> bool {
+    matches!(status, 400..=499 | 500 | 503)
 }
 
 async fn make_search(caller: &Caller, call: Call<'_>, now: Timestamp) -> Found {
