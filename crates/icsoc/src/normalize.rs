@@ -16,15 +16,14 @@ use crate::{VENDOR, wire::Names};
 /// Reads one call.
 ///
 /// # Errors
-/// The reason for quarantine when it is no JSON object, or names no call.
+/// The reason for quarantine when it names no call.
 pub fn normalize(
     account: &AccountId,
     names: &Names,
     via: ReceivedVia,
-    text: &str,
+    mut fields: FieldReader<'_>,
     received_at: Timestamp,
 ) -> Result<DecodedRecord, QuarantineReason> {
-    let mut fields = FieldReader::parse(text)?;
     let unknown_fields = fields.unknown_fields(&names.known);
     let Some(call_id) = fields.text(names.call_id) else {
         return Err(QuarantineReason::new("no_call_id", format!("{} is absent", names.call_id)));
@@ -53,13 +52,12 @@ fn read_region(fields: &mut FieldReader<'_>, names: &Names) -> Option<Region> {
 
 /// Which project, task and roster entry the call was for. A push names them in the user data only.
 fn read_origin(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
-    record.user_data = fields.object(names.user_data);
-    let user_data = record.user_data.clone().unwrap_or_default();
-    record.campaign_id =
-        names.project.and_then(|name| fields.text(name)).or_else(|| member_text(&user_data, "proid"));
-    record.task_id =
-        names.task.and_then(|name| fields.text(name)).or_else(|| member_text(&user_data, "taskid"));
-    record.roster_entry_id = member_text(&user_data, names.entry);
+    let user_data = fields.object(names.user_data);
+    let attached = |name| user_data.as_ref().and_then(|user_data| member_text(user_data, name));
+    record.campaign_id = names.project.and_then(|name| fields.text(name)).or_else(|| attached("proid"));
+    record.task_id = names.task.and_then(|name| fields.text(name)).or_else(|| attached("taskid"));
+    record.roster_entry_id = attached(names.entry);
+    record.user_data = user_data;
 }
 
 fn member_text(object: &Map<String, Value>, name: &str) -> Option<String> {

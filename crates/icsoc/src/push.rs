@@ -6,7 +6,7 @@ use bytes::Bytes;
 use encoding_rs::GB18030;
 use outdial_core::{
     AccountId, DecodedPush, DecodedRecord, PushItem, QuarantineReason, ReceivedVia, SecretString,
-    VerifiedPush, Warning,
+    VerifiedPush, Warning, json::FieldReader,
 };
 use serde_json::json;
 
@@ -50,8 +50,9 @@ fn decode_record(
         Err(reason) => return (None, Err(reason)),
     };
     let (text, warning) = to_utf8(&text);
-    let result =
-        normalize(account, &PUSH, ReceivedVia::Push, text.trim(), push.raw.received_at).map(|mut decoded| {
+    let result = FieldReader::parse(text.trim())
+        .and_then(|fields| normalize(account, &PUSH, ReceivedVia::Push, fields, push.raw.received_at))
+        .map(|mut decoded| {
             decoded.warnings.extend(warning.map(|code| Warning { field: "", code }));
             decoded
         });

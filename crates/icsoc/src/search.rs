@@ -8,7 +8,7 @@ use http::{
 use outdial_core::{
     AccountId, Disposition, EndedBy, Error, ErrorClass, Outcome, PushItem, QuarantineReason, ReceivedVia,
     RecordQuery, SearchPage, SearchRequest, Timestamp, UpstreamFailure,
-    json::{parse_integer, scalar_text, split_array, split_object},
+    json::{FieldReader, parse_integer, scalar_text, split_array, split_object},
 };
 use serde_json::value::RawValue;
 use time::{OffsetDateTime, macros::format_description, macros::offset};
@@ -16,7 +16,7 @@ use time::{OffsetDateTime, macros::format_description, macros::offset};
 use crate::{
     normalize::normalize,
     settings::Settings,
-    wire::{SEARCH, SearchParameters, TimeRange},
+    wire::{SEARCH, SearchParameters, SearchReply, TimeRange},
 };
 
 pub fn request(settings: &Settings, search: &SearchRequest<'_>) -> Result<Request<Bytes>, Error> {
@@ -74,6 +74,9 @@ pub fn parse(account: &AccountId, response: &Response<Bytes>, now: Timestamp) ->
     if response.status() != StatusCode::OK {
         return Err(Error::from_vendor_status("ICSOC", response));
     }
+    if let Some(page) = read_whole(account, response.body(), now) {
+        return Ok(page);
+    }
     let undocumented = |place: &str| {
         let message = format!("ICSOC answered a search with something that is not documented: {place}.");
         Error::new(ErrorClass::Protocol, "upstream-protocol", message)
@@ -97,6 +100,22 @@ pub fn parse(account: &AccountId, response: &Response<Bytes>, now: Timestamp) ->
     let items: Vec<_> = ranges.into_iter().map(|range| read_item(account, &results[range], now)).collect();
     let mark = find(&data, "searchAfter").and_then(text).filter(|mark| !mark.is_empty());
     Ok(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
+}
+
+/// Reads an answer that is as documented throughout, in one pass. `None` for any other, which is then read piece by piece.
+fn read_whole(account: &AccountId, body: &Bytes, now: Timestamp) -> Option<SearchPage> {
+    let reply: SearchReply<'_> = serde_json::from_slice(body).ok()?;
+    if parse_integer(&scalar_text(reply.code)?)? != 0 {
+        return None;
+    }
+    let read = |result: &RawValue| PushItem {
+        raw: body.slice_ref(result.get().as_bytes()),
+        result: FieldReader::of(result)
+            .and_then(|fields| normalize(account, &SEARCH, ReceivedVia::Search, fields, now)),
+    };
+    let items: Vec<_> = reply.data.results.into_iter().map(read).collect();
+    let mark = reply.data.search_after.and_then(scalar_text).filter(|mark| !mark.is_empty());
+    Some(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
 }
 
 /// Keys and values of an object, both as bytes of the body.
@@ -132,6 +151,7 @@ fn rejection(status: StatusCode, envelope: &Members<'_>) -> Error {
 fn read_item(account: &AccountId, slice: &[u8], now: Timestamp) -> PushItem {
     let result = std::str::from_utf8(slice)
         .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"))
-        .and_then(|text| normalize(account, &SEARCH, ReceivedVia::Search, text, now));
+        .and_then(FieldReader::parse)
+        .and_then(|fields| normalize(account, &SEARCH, ReceivedVia::Search, fields, now));
     PushItem { raw: Bytes::copy_from_slice(slice), result }
 }

@@ -12,7 +12,7 @@ const DEPTH_LIMIT: usize = 100;
 
 /// Fields that there is room for from the start. WellCloud's results have no more, and allocators are quick with what is
 /// below a kilobyte.
-const MEMBERS: usize = 24;
+const MEMBERS: usize = 21;
 
 /// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
 pub struct FieldReader<'a> {

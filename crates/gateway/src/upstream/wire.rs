@@ -41,6 +41,8 @@ use crate::egress::{Egress, Lookup};
 const QUEUE: usize = 1_024;
 /// How often unused connections are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Bytes of an answer that there is room for from the start, where it announces them.
+const FIRST_READ: usize = 1024 * 1024;
 /// Bytes of a request that are handed over at once.
 const SLICE: usize = 64 * 1024;
 
@@ -250,7 +252,7 @@ where
     // awc 3.11 hands a body that ends with the connection over as empty (actix-web#2287).
     let lost = !framed && !bodiless && response.version() == awc::http::Version::HTTP_11;
     let mut problem = lost.then_some("the answer has no length");
-    let mut body = BytesMut::new();
+    let mut body = BytesMut::with_capacity(announced.unwrap_or_default().min(limit).min(FIRST_READ));
     let mut has_ended = false;
     if announced.is_some_and(|length| length > limit) {
         problem = Some("the answer is too large");
