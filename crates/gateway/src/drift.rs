@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use outdial_core::AccountId;
 use outdial_store::{Kv, Store, StoreError, StoreErrorKind};
+use tokio::sync::Mutex;
 
 use crate::telemetry::{Metrics, Sighting, Sightings};
 
@@ -20,16 +21,19 @@ const ATTEMPTS: usize = 8;
 pub struct DriftKeeper {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
+    /// Held while what was seen is on its way to the store, where a reader would find it in neither place.
+    moving: Mutex<()>,
 }
 
 impl DriftKeeper {
     /// A keeper of what these metrics count, in this store.
     pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
-        Self { store, metrics }
+        Self { store, metrics, moving: Mutex::default() }
     }
 
     /// Adds what was seen since the last time. What the store does not take is kept for the next time.
     pub async fn flush(&self) {
+        let _moving = self.moving.lock().await;
         for (account, sightings) in self.metrics.drift.take() {
             if let Err(error) = self.add(&account, &sightings).await {
                 tracing::debug!(%account, problem = %error, "drift.not_stored");
@@ -66,6 +70,7 @@ impl DriftKeeper {
     /// # Errors
     /// When the store is away.
     pub async fn list(&self, account: &AccountId) -> Result<Vec<Sighting>, StoreError> {
+        let _moving = self.moving.lock().await;
         let mut all = Sightings::default();
         all.add(read(Kv::get_value(&*self.store, &key(account)).await?.as_ref()));
         all.add(self.metrics.drift.pending(account).into_list());
