@@ -1,5 +1,5 @@
 //! A gateway and nothing else, for tests that kill it: reads the configuration named on the command line, with a clock that is
-//! ahead by the milliseconds named there, writes its addresses as one line of JSON, and stops on SIGTERM.
+//! ahead by the milliseconds that may be named there too, writes its addresses as one line of JSON, and stops on SIGTERM.
 
 use std::{error::Error, io::Write, path::Path, sync::Arc};
 
@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 async fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("the path of a configuration is missing")?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let ahead = std::env::args().nth(2).ok_or("how far the clock is ahead is missing")?.parse()?;
+    let ahead = std::env::args().nth(2).map_or(Ok(0), |text| text.parse())?;
     let config = Config::load(Path::new(&path), &ProcessEnvironment)?;
     let gateway = Gateway::start_with_clock(config, Arc::new(AheadClock(ahead))).await?;
     let (api, push) = (gateway.api_address(), gateway.push_address());
