@@ -133,8 +133,8 @@ impl Drop for Seed {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_may_be_killed_at_any_point() {
-    const PARTS: usize = 8;
-    const KILLS: usize = 5;
+    const PARTS: usize = 40;
+    const KILLS: usize = 12;
     let given = std::env::var("OUTDIAL_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = Seed(given.unwrap_or_else(|| u64::from(std::process::id())));
     let mut dice = Dice(seed.0);
