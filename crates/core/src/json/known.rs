@@ -13,7 +13,7 @@ pub struct KnownFields {
 }
 
 impl KnownFields {
-    /// At most 254 names, of which more than one may be equal.
+    /// At most 255 names.
     pub const fn new(names: &'static [&'static str]) -> Self {
         let mut by_mark = [NONE; MARKS];
         let mut at = names.len();
@@ -25,11 +25,6 @@ impl KnownFields {
             }
         }
         Self { names, by_mark }
-    }
-
-    /// The names.
-    pub fn names(&self) -> &'static [&'static str] {
-        self.names
     }
 
     /// Whether a name with this mark is one of them.
