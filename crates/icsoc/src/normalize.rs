@@ -6,7 +6,8 @@
 
 use outdial_core::{
     AccountId, Agent, AgentLeg, CallRecord, DecodedRecord, Disposition, EndedBy, Outcome, PhoneNumber,
-    QuarantineReason, ReceivedVia, Region, Timestamp, json::FieldReader,
+    QuarantineReason, ReceivedVia, Region, Timestamp,
+    json::{Field, FieldReader},
 };
 use serde_json::{Map, Value};
 use time::{PrimitiveDateTime, macros::format_description, macros::offset};
@@ -24,24 +25,27 @@ pub fn normalize(
     mut fields: FieldReader<'_>,
     received_at: Timestamp,
 ) -> Result<DecodedRecord, QuarantineReason> {
-    let unknown_fields = fields.unknown_fields(&names.known);
+    let unknown_fields = fields.unknown_fields();
     let Some(call_id) = fields.text(names.call_id) else {
-        return Err(QuarantineReason::new("no_call_id", format!("{} is absent", names.call_id)));
+        return Err(QuarantineReason::new(
+            "no_call_id",
+            format!("{} is absent", names.known.name(names.call_id)),
+        ));
     };
     let mut record = CallRecord::new(account.clone(), VENDOR, call_id, via, received_at);
-    record.caller = fields.text("caller").as_deref().and_then(PhoneNumber::new);
-    record.called = fields.text("called").as_deref().and_then(PhoneNumber::new);
+    record.caller = fields.text(names.caller).as_deref().and_then(PhoneNumber::new);
+    record.called = fields.text(names.called).as_deref().and_then(PhoneNumber::new);
     record.called_line_type = fields.text(names.line_type);
     record.called_carrier = fields.text(names.carrier);
     record.called_region = read_region(&mut fields, names);
     record.agent =
         fields.text(names.extension).map(|extension| Agent { id: None, extension: Some(extension) });
-    record.recording_url = names.recording.and_then(|name| fields.text(name));
+    record.recording_url = names.recording.and_then(|field| fields.text(field));
     read_origin(&mut fields, names, &mut record);
     read_times(&mut fields, names, &mut record);
-    read_result(&mut fields, &mut record);
+    read_result(&mut fields, names, &mut record);
     read_durations(&mut fields, names, &mut record);
-    record.raw = Some(fields.whole().to_owned());
+    record.raw = fields.raw();
     Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
 }
 
@@ -54,8 +58,8 @@ fn read_region(fields: &mut FieldReader<'_>, names: &Names) -> Option<Region> {
 fn read_origin(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
     let user_data = fields.object(names.user_data);
     let attached = |name| user_data.as_ref().and_then(|user_data| member_text(user_data, name));
-    record.campaign_id = names.project.and_then(|name| fields.text(name)).or_else(|| attached("proid"));
-    record.task_id = names.task.and_then(|name| fields.text(name)).or_else(|| attached("taskid"));
+    record.campaign_id = names.project.and_then(|field| fields.text(field)).or_else(|| attached("proid"));
+    record.task_id = names.task.and_then(|field| fields.text(field)).or_else(|| attached("taskid"));
     record.roster_entry_id = attached(names.entry);
     record.user_data = user_data;
 }
@@ -70,10 +74,10 @@ fn member_text(object: &Map<String, Value>, name: &str) -> Option<String> {
 
 fn read_times(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
     record.started_at = read_time(fields, names.start)
-        .or_else(|| names.call_time.and_then(|name| read_text_time(fields, name)));
+        .or_else(|| names.call_time.and_then(|field| read_text_time(fields, field)));
     record.ringing_at = read_time(fields, names.ring);
-    record.answered_at = names.answer.iter().find_map(|name| read_time(fields, name));
-    record.bridged_at = names.link.and_then(|name| read_time(fields, name));
+    record.answered_at = names.answer.iter().find_map(|field| read_time(fields, *field));
+    record.bridged_at = names.link.and_then(|field| read_time(fields, field));
     record.ended_at = read_time(fields, names.end);
     let leg = AgentLeg {
         started_at: read_time(fields, names.agent_start),
@@ -85,38 +89,38 @@ fn read_times(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallReco
 }
 
 /// Seconds since the epoch; 0 means that it did not happen.
-fn read_time(fields: &mut FieldReader<'_>, name: &'static str) -> Option<Timestamp> {
-    let value = fields.integer(name).filter(|value| *value != 0)?;
+fn read_time(fields: &mut FieldReader<'_>, field: Field) -> Option<Timestamp> {
+    let value = fields.integer(field).filter(|value| *value != 0)?;
     let moment = Some(value).filter(|value| *value > 0).and_then(Timestamp::from_seconds);
     if moment.is_none() {
-        fields.warn(name, "not_a_time");
+        fields.warn(field, "not_a_time");
     }
     moment
 }
 
 /// `Y-m-d H:i:s` in China Standard Time, which has no daylight saving.
-fn read_text_time(fields: &mut FieldReader<'_>, name: &'static str) -> Option<Timestamp> {
+fn read_text_time(fields: &mut FieldReader<'_>, field: Field) -> Option<Timestamp> {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-    let text = fields.text(name)?;
+    let text = fields.text(field)?;
     let moment = PrimitiveDateTime::parse(&text, format).ok().map(|local| local.assume_offset(offset!(+8)));
     let moment = moment.and_then(|moment| Timestamp::from_seconds(moment.unix_timestamp()));
     if moment.is_none() {
-        fields.warn(name, "not_a_time");
+        fields.warn(field, "not_a_time");
     }
     moment
 }
 
 /// `callresult`: 0 the customer was not connected, 1 only the customer was, 2 both were. `endresult`: 11 the customer hung
 /// up, 12 the agent's side did; 12 also stands on calls that no agent was ever on, which the system ended.
-fn read_result(fields: &mut FieldReader<'_>, record: &mut CallRecord) {
-    record.vendor_codes.outcome = fields.text("callresult");
-    record.vendor_codes.ended_by = fields.text("endresult");
-    record.outcome = match fields.integer("callresult") {
+fn read_result(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+    record.vendor_codes.outcome = fields.text(names.callresult);
+    record.vendor_codes.ended_by = fields.text(names.endresult);
+    record.outcome = match fields.integer(names.callresult) {
         Some(0) => Outcome::NoAnswer,
         Some(1) => Outcome::Answered,
         Some(2) => Outcome::Bridged,
         Some(_) => {
-            fields.warn("callresult", "unknown_code");
+            fields.warn(names.callresult, "unknown_code");
             Outcome::Unknown
         }
         None => Outcome::Unknown,
@@ -129,12 +133,12 @@ fn read_result(fields: &mut FieldReader<'_>, record: &mut CallRecord) {
     let agent_answered = record.outcome == Outcome::Bridged
         || record.bridged_at.is_some()
         || record.agent_leg.as_ref().is_some_and(|leg| leg.answered_at.is_some());
-    record.ended_by = match fields.integer("endresult") {
+    record.ended_by = match fields.integer(names.endresult) {
         Some(11) => Some(EndedBy::Customer),
         Some(12) if agent_answered => Some(EndedBy::Agent),
         Some(12) => Some(EndedBy::System),
         Some(_) => {
-            fields.warn("endresult", "unknown_code");
+            fields.warn(names.endresult, "unknown_code");
             None
         }
         None => None,
@@ -152,11 +156,11 @@ fn read_durations(fields: &mut FieldReader<'_>, names: &Names, record: &mut Call
     record.total_seconds = read_seconds(fields, names.total_seconds).filter(|value| *value > 0 || dialled);
 }
 
-fn read_seconds(fields: &mut FieldReader<'_>, name: &'static str) -> Option<u32> {
-    let value = fields.integer(name)?;
+fn read_seconds(fields: &mut FieldReader<'_>, field: Field) -> Option<u32> {
+    let value = fields.integer(field)?;
     let seconds = u32::try_from(value).ok();
     if seconds.is_none() {
-        fields.warn(name, "out_of_range");
+        fields.warn(field, "out_of_range");
     }
     seconds
 }

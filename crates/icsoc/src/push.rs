@@ -50,7 +50,7 @@ fn decode_record(
         Err(reason) => return (None, Err(reason)),
     };
     let (text, warning) = to_utf8(&text);
-    let result = FieldReader::parse(text.trim())
+    let result = FieldReader::parse(text.trim(), PUSH.known)
         .and_then(|fields| normalize(account, &PUSH, ReceivedVia::Push, fields, push.raw.received_at))
         .map(|mut decoded| {
             decoded.warnings.extend(warning.map(|code| Warning { field: "", code }));

@@ -110,7 +110,7 @@ fn read_whole(account: &AccountId, body: &Bytes, now: Timestamp) -> Option<Searc
     }
     let read = |result: &RawValue| PushItem {
         raw: body.slice_ref(result.get().as_bytes()),
-        result: FieldReader::of(result)
+        result: FieldReader::parse(result.get(), SEARCH.known)
             .and_then(|fields| normalize(account, &SEARCH, ReceivedVia::Search, fields, now)),
     };
     let items: Vec<_> = reply.data.results.into_iter().map(read).collect();
@@ -151,7 +151,7 @@ fn rejection(status: StatusCode, envelope: &Members<'_>) -> Error {
 fn read_item(account: &AccountId, slice: &[u8], now: Timestamp) -> PushItem {
     let result = std::str::from_utf8(slice)
         .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"))
-        .and_then(FieldReader::parse)
+        .and_then(|text| FieldReader::parse(text, SEARCH.known))
         .and_then(|fields| normalize(account, &SEARCH, ReceivedVia::Search, fields, now));
     PushItem { raw: Bytes::copy_from_slice(slice), result }
 }

@@ -2,56 +2,56 @@
 
 use outdial_core::{
     AccountId, Agent, CallRecord, DecodedRecord, Disposition, Outcome, PhoneNumber, ReceivedVia, Timestamp,
-    json::{FieldReader, parse_integer},
+    json::{Field, FieldReader, parse_integer},
 };
 use sha2::{Digest, Sha256};
 
-use crate::{VENDOR, codes, wire::RESULT_FIELDS};
+use crate::{VENDOR, codes, wire::result};
 
 /// Below this a time is in seconds, from it on in milliseconds: 10^11 ms is March 1973, 10^11 s the year 5138.
 const FIRST_MILLIS: i64 = 100_000_000_000;
 
 /// Reads one result.
 pub fn normalize(account: &AccountId, mut fields: FieldReader<'_>, received_at: Timestamp) -> DecodedRecord {
-    let unknown_fields = fields.unknown_fields(&RESULT_FIELDS);
-    let call_id = fields.text("callId");
+    let unknown_fields = fields.unknown_fields();
+    let call_id = fields.text(result::CALL_ID);
     let was_dialled = call_id.is_some();
     let mut record =
         CallRecord::new(account.clone(), VENDOR, call_id.unwrap_or_default(), ReceivedVia::Push, received_at);
-    record.campaign_id = fields.text("activityId");
-    record.batch_id = fields.text("batchId");
-    record.roster_entry_id = fields.text("id");
+    record.campaign_id = fields.text(result::ACTIVITY_ID);
+    record.batch_id = fields.text(result::BATCH_ID);
+    record.roster_entry_id = fields.text(result::ID);
     record.round = read_round(&mut fields);
-    record.called = fields.text("number").as_deref().and_then(PhoneNumber::new);
-    record.agent = fields.text("agent").map(|id| Agent { id: Some(id), extension: None });
-    record.user_data = fields.object("uui");
-    record.vendor_codes.message = fields.text("failMsg").or_else(|| fields.text("result"));
+    record.called = fields.text(result::NUMBER).as_deref().and_then(PhoneNumber::new);
+    record.agent = fields.text(result::AGENT).map(|id| Agent { id: Some(id), extension: None });
+    record.user_data = fields.object(result::UUI);
+    record.vendor_codes.message = fields.text(result::FAIL_MSG).or_else(|| fields.text(result::RESULT));
     read_outcome(&mut fields, &mut record, was_dialled);
     read_times(&mut fields, &mut record);
     if !was_dialled {
-        let id = undialled_id(&record, fields.whole().get());
+        let id = undialled_id(&record, fields.whole());
         record = CallRecord { id: format!("{account}/{id}"), call_id: id, ..record };
     }
-    record.raw = Some(fields.whole().to_owned());
+    record.raw = fields.raw();
     DecodedRecord { record, unknown_fields, warnings: fields.warnings }
 }
 
 fn read_round(fields: &mut FieldReader<'_>) -> Option<u32> {
-    let value = fields.integer("round")?;
+    let value = fields.integer(result::ROUND)?;
     let round = u32::try_from(value).ok().filter(|round| *round > 0);
     if round.is_none() {
-        fields.warn("round", "out_of_range");
+        fields.warn(result::ROUND, "out_of_range");
     }
     round
 }
 
 /// `state` is the code; `msg` repeats it, and stands in where the tenant does not send `state`.
 fn read_outcome(fields: &mut FieldReader<'_>, record: &mut CallRecord, was_dialled: bool) {
-    let code = fields.text("state").or_else(|| fields.text("msg"));
+    let code = fields.text(result::STATE).or_else(|| fields.text(result::MSG));
     if let Some(code) = &code {
         match parse_integer(code).and_then(codes::outcome) {
             Some(outcome) => record.outcome = outcome,
-            None => fields.warn("state", "unknown_code"),
+            None => fields.warn(result::STATE, "unknown_code"),
         }
     }
     record.vendor_codes.outcome = code;
@@ -65,9 +65,9 @@ fn read_outcome(fields: &mut FieldReader<'_>, record: &mut CallRecord, was_diall
 /// `endTime` is the end of an attempt that nobody answered, but of an answered one the moment it was handed to an agent
 /// (WellCloud contract 3): when such a call ended, and how long it lasted, is unknown.
 fn read_times(fields: &mut FieldReader<'_>, record: &mut CallRecord) {
-    record.started_at = read_time(fields, "startTime");
-    record.answered_at = read_time(fields, "respondTime");
-    let end = read_time(fields, "endTime");
+    record.started_at = read_time(fields, result::START_TIME);
+    record.answered_at = read_time(fields, result::RESPOND_TIME);
+    let end = read_time(fields, result::END_TIME);
     if record.answered_at.is_some() && record.disposition != Disposition::NotDialled {
         record.disposition = Disposition::Connected;
     }
@@ -78,15 +78,15 @@ fn read_times(fields: &mut FieldReader<'_>, record: &mut CallRecord) {
     }
 }
 
-fn read_time(fields: &mut FieldReader<'_>, name: &'static str) -> Option<Timestamp> {
-    let value = fields.integer(name).filter(|value| *value != 0)?;
+fn read_time(fields: &mut FieldReader<'_>, field: Field) -> Option<Timestamp> {
+    let value = fields.integer(field).filter(|value| *value != 0)?;
     let moment = match value {
         1..FIRST_MILLIS => Timestamp::from_seconds(value),
         FIRST_MILLIS.. => Timestamp::from_seconds(value / 1000).map(|_| Timestamp::from_millis(value)),
         _ => None,
     };
     if moment.is_none() {
-        fields.warn(name, "not_a_time");
+        fields.warn(field, "not_a_time");
     }
     moment
 }

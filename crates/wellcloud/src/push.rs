@@ -10,7 +10,7 @@ use outdial_core::{
 };
 use serde_json::value::RawValue;
 
-use crate::normalize::normalize;
+use crate::{normalize::normalize, wire::RESULT_FIELDS};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -32,7 +32,7 @@ pub fn decode(account: &AccountId, push: &VerifiedPush) -> DecodedPush {
     if let Ok(results) = serde_json::from_slice::<Vec<&RawValue>>(bytes) {
         let items = results.into_iter().map(|result| PushItem {
             raw: slice(result.get().as_bytes()),
-            result: FieldReader::of(result).map(read),
+            result: FieldReader::parse(result.get(), &RESULT_FIELDS).map(read),
         });
         return DecodedPush { items: items.collect(), answer: None };
     }
@@ -47,7 +47,10 @@ pub fn decode(account: &AccountId, push: &VerifiedPush) -> DecodedPush {
         let part = &bytes[range];
         let text = std::str::from_utf8(part)
             .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"));
-        PushItem { raw: slice(part), result: text.and_then(FieldReader::parse).map(read) }
+        PushItem {
+            raw: slice(part),
+            result: text.and_then(|text| FieldReader::parse(text, &RESULT_FIELDS)).map(read),
+        }
     });
     DecodedPush { items: items.collect(), answer: None }
 }

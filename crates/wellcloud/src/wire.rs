@@ -1,6 +1,6 @@
 //! What goes over the wire, spelt as the vendor's documents spell it.
 
-use outdial_core::json::KnownFields;
+use outdial_core::json::{Field, KnownFields};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -28,7 +28,7 @@ pub struct RosterInfo<'a> {
 }
 
 /// Every field of a pushed result, of both generations of the documents.
-pub const RESULT_FIELDS: KnownFields = KnownFields::new(&[
+pub static RESULT_FIELDS: KnownFields = KnownFields::new(&[
     "id",
     "callId",
     "prdType",
@@ -47,3 +47,24 @@ pub const RESULT_FIELDS: KnownFields = KnownFields::new(&[
     "number",
     "uui",
 ]);
+
+/// The fields of a pushed result that are read.
+pub mod result {
+    use super::{Field, RESULT_FIELDS};
+
+    pub static ID: Field = RESULT_FIELDS.field("id");
+    pub static CALL_ID: Field = RESULT_FIELDS.field("callId");
+    pub static ACTIVITY_ID: Field = RESULT_FIELDS.field("activityId");
+    pub static STATE: Field = RESULT_FIELDS.field("state");
+    pub static MSG: Field = RESULT_FIELDS.field("msg");
+    pub static FAIL_MSG: Field = RESULT_FIELDS.field("failMsg");
+    pub static RESULT: Field = RESULT_FIELDS.field("result");
+    pub static ROUND: Field = RESULT_FIELDS.field("round");
+    pub static START_TIME: Field = RESULT_FIELDS.field("startTime");
+    pub static END_TIME: Field = RESULT_FIELDS.field("endTime");
+    pub static RESPOND_TIME: Field = RESULT_FIELDS.field("respondTime");
+    pub static BATCH_ID: Field = RESULT_FIELDS.field("batchId");
+    pub static AGENT: Field = RESULT_FIELDS.field("agent");
+    pub static NUMBER: Field = RESULT_FIELDS.field("number");
+    pub static UUI: Field = RESULT_FIELDS.field("uui");
+}

@@ -2,42 +2,36 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value as Tree, value::RawValue};
 
-use super::{KnownFields, exceeds_depth, known::mark, scan::each_member};
+use super::{
+    DEPTH_LIMIT, Field, KnownFields, exceeds_depth,
+    known::FIELDS_LIMIT,
+    plain::{Key, take_apart},
+    scan::each_member,
+    value::{Form, Value, holds_broken_text, is_blank, parse_integer},
+};
 use crate::{DecodedRecord, QuarantineReason, Warning};
-
-/// Deepest nesting that a record may have.
-const DEPTH_LIMIT: usize = 100;
-
-/// Fields that there is room for from the start. WellCloud's results have no more, and allocators are quick with what is
-/// below a kilobyte.
-const MEMBERS: usize = 21;
 
 /// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
 pub struct FieldReader<'a> {
-    whole: &'a RawValue,
-    members: Vec<Member<'a>>,
-    /// The marks of all keys, a bit each: most names that are not there are known by it.
-    marks: u64,
+    known: &'static KnownFields,
+    whole: &'a str,
+    values: [Option<Value<'a>>; FIELDS_LIMIT],
+    unknown: Vec<Cow<'a, str>>,
     /// What was odd so far.
     pub warnings: Vec<Warning>,
-}
-
-struct Member<'a> {
-    /// Of the key, see [`mark`].
-    mark: u8,
-    key: Cow<'a, str>,
-    /// The JSON that the value is.
-    value: &'a str,
 }
 
 impl<'a> FieldReader<'a> {
     /// Takes the text of an object apart.
     ///
     /// # Errors
-    /// `not_an_object`, `too_deep` or `not_json`; the detail names the place and no value.
-    pub fn parse(text: &'a str) -> Result<Self, QuarantineReason> {
+    /// `not_an_object`, `too_deep` or `not_json`, also for half a surrogate pair; the detail names the place and no value.
+    pub fn parse(text: &'a str, known: &'static KnownFields) -> Result<Self, QuarantineReason> {
+        if let Some(reader) = Self::read_plain(text, known) {
+            return Ok(reader);
+        }
         // What is not even meant as an object is told so, rather than where it is no JSON.
         if !text.trim_start().starts_with('{') {
             return Err(not_an_object());
@@ -46,38 +40,39 @@ impl<'a> FieldReader<'a> {
             let place = format!("not JSON at line {} column {}", error.line(), error.column());
             QuarantineReason::new("not_json", place)
         })?;
-        Self::of(whole)
+        Self::read_json(whole.get(), known)
     }
 
-    /// Takes an object apart that is known to be JSON.
-    ///
-    /// # Errors
-    /// `not_an_object`, `too_deep`, or `not_json` for half a surrogate pair; the detail names no value.
-    pub fn of(whole: &'a RawValue) -> Result<Self, QuarantineReason> {
-        let json = whole.get();
-        if !json.starts_with('{') {
-            return Err(not_an_object());
-        }
+    fn new(known: &'static KnownFields) -> Self {
+        Self { known, whole: "", values: [None; FIELDS_LIMIT], unknown: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Reads what is written plainly, as nearly every record is.
+    fn read_plain(text: &'a str, known: &'static KnownFields) -> Option<Self> {
+        let mut reader = Self::new(known);
+        reader.whole = take_apart(text, known, |key, value| match key {
+            Key::Known(place) => reader.keep(place, value),
+            Key::Unknown(name) => reader.note_unknown(Cow::Borrowed(name)),
+        })?;
+        Some(reader)
+    }
+
+    /// Reads what is known to be JSON, however it is written.
+    fn read_json(json: &'a str, known: &'static KnownFields) -> Result<Self, QuarantineReason> {
         if exceeds_depth(json.as_bytes(), DEPTH_LIMIT) {
             return Err(QuarantineReason::new("too_deep", format!("nested deeper than {DEPTH_LIMIT}")));
         }
-        let has_escapes = memchr::memchr(b'\\', json.as_bytes()).is_some() && json.contains("\\u");
-        let mut reader = Self { whole, members: Vec::with_capacity(MEMBERS), marks: 0, warnings: Vec::new() };
+        let has_escapes = json.contains("\\u");
+        let mut reader = Self::new(known);
+        reader.whole = json;
         let taken = each_member(json.as_bytes(), |member| {
-            let (key, value) = (scalar(&json[member.key])?, &json[member.value]);
+            let (key, value) = (Value::of(&json[member.key]).text()?, &json[member.value]);
             if has_escapes && holds_broken_text(value) {
                 return None;
             }
-            match reader.find(&key) {
-                Some(at) => {
-                    reader.members[at].value = value;
-                    reader.warn("", "duplicate_key");
-                }
-                None => {
-                    let mark = mark(&key);
-                    reader.marks |= 1 << mark;
-                    reader.members.push(Member { mark, key, value });
-                }
+            match known.find(&key) {
+                Some(place) => reader.keep(place, Value::of(value)),
+                None => reader.note_unknown(key),
             }
             Some(())
         });
@@ -86,55 +81,67 @@ impl<'a> FieldReader<'a> {
         taken.map(|()| reader).ok_or_else(broken)
     }
 
-    /// The record as it came.
-    pub fn whole(&self) -> &'a RawValue {
+    fn keep(&mut self, place: usize, value: Value<'a>) {
+        if self.values[place].replace(value).is_some() {
+            self.warn_of("", "duplicate_key");
+        }
+    }
+
+    /// Beyond the limit names are not told apart, so that many of them cost no more than few.
+    fn note_unknown(&mut self, name: Cow<'a, str>) {
+        if self.unknown.contains(&name) {
+            self.warn_of("", "duplicate_key");
+        } else if self.unknown.len() < DecodedRecord::UNKNOWN_LIMIT {
+            self.unknown.push(name);
+        }
+    }
+
+    /// The record as it came, without white space around it.
+    pub fn whole(&self) -> &'a str {
         self.whole
     }
 
+    /// The record as it came, to be kept.
+    pub fn raw(&self) -> Option<Box<RawValue>> {
+        RawValue::from_string(self.whole.to_owned()).ok()
+    }
+
     /// Notes that a field could not be used.
-    pub fn warn(&mut self, field: &'static str, code: &'static str) {
+    pub fn warn(&mut self, field: Field, code: &'static str) {
+        self.warn_of(self.known.name(field), code);
+    }
+
+    fn warn_of(&mut self, field: &'static str, code: &'static str) {
         let warning = Warning { field, code };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
-        let mark = mark(name);
-        if self.marks & (1 << mark) == 0 {
-            return None;
-        }
-        self.members.iter().position(|member| member.mark == mark && member.key == name)
-    }
-
-    /// The JSON of a field; `None` if absent or null.
-    fn json(&self, name: &str) -> Option<&'a str> {
-        let value = self.members[self.find(name)?].value;
-        (value != "null").then_some(value)
-    }
-
     /// A field as text: a string, or a number exactly as it is written. Empty and blank text is absent.
-    pub fn text(&mut self, name: &'static str) -> Option<String> {
-        self.scalar(name).map(Cow::into_owned)
+    pub fn text(&mut self, field: Field) -> Option<String> {
+        self.scalar(field).map(Cow::into_owned)
     }
 
-    fn scalar(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
-        match scalar(self.json(name)?) {
-            Some(text) if text.trim().is_empty() => None,
-            Some(text) => Some(text),
+    fn scalar(&mut self, field: Field) -> Option<Cow<'a, str>> {
+        let value = self.values[field.place()]?;
+        match value.text() {
+            Some(text) => (!is_blank(&text)).then_some(text),
             None => {
-                self.warn(name, "not_text");
+                if value.form != Form::Null {
+                    self.warn(field, "not_text");
+                }
                 None
             }
         }
     }
 
     /// A field as a whole number, from a number or a string.
-    pub fn integer(&mut self, name: &'static str) -> Option<i64> {
-        let text = self.scalar(name)?;
+    pub fn integer(&mut self, field: Field) -> Option<i64> {
+        let text = self.scalar(field)?;
         let value = parse_integer(&text);
         if value.is_none() {
-            self.warn(name, "not_an_integer");
+            self.warn(field, "not_an_integer");
         }
         value
     }
@@ -142,37 +149,37 @@ impl<'a> FieldReader<'a> {
     /// A field as an object: an object as it is, or one written inside a string. PHP writes an empty object as `[]`, so an
     /// empty list, an empty object, an empty string and null are all absent. An object inside a string that is nested too deep
     /// stays text: the record that holds it has to be readable again.
-    pub fn object(&mut self, name: &'static str) -> Option<Map<String, Value>> {
-        let tree = match serde_json::from_str(self.json(name)?) {
-            Ok(Value::String(text)) if exceeds_depth(text.as_bytes(), DEPTH_LIMIT) => Value::String(text),
-            Ok(Value::String(text)) => match serde_json::from_str(&text) {
-                Ok(Value::Object(fields)) => Value::Object(fields),
-                _ if text.trim().is_empty() || text.trim() == "[]" => Value::Null,
-                _ => Value::String(text),
+    pub fn object(&mut self, field: Field) -> Option<Map<String, Tree>> {
+        let value = self.values[field.place()]?;
+        let tree = match serde_json::from_str(value.json) {
+            Ok(Tree::String(text)) if exceeds_depth(text.as_bytes(), DEPTH_LIMIT) => Tree::String(text),
+            Ok(Tree::String(text)) => match serde_json::from_str(&text) {
+                Ok(Tree::Object(fields)) => Tree::Object(fields),
+                _ if text.trim().is_empty() || text.trim() == "[]" => Tree::Null,
+                _ => Tree::String(text),
             },
             Ok(tree) => tree,
             Err(_) => {
-                self.warn(name, "not_json");
+                self.warn(field, "not_json");
                 return None;
             }
         };
         match tree {
-            Value::Object(fields) => (!fields.is_empty()).then_some(fields),
-            Value::Null => None,
-            Value::Array(items) if items.is_empty() => None,
-            Value::String(text) => Some(Map::from_iter([("text".to_owned(), Value::String(text))])),
-            Value::Array(items) => Some(Map::from_iter([("list".to_owned(), Value::Array(items))])),
+            Tree::Object(fields) => (!fields.is_empty()).then_some(fields),
+            Tree::Null => None,
+            Tree::Array(items) if items.is_empty() => None,
+            Tree::String(text) => Some(Map::from_iter([("text".to_owned(), Tree::String(text))])),
+            Tree::Array(items) => Some(Map::from_iter([("list".to_owned(), Tree::Array(items))])),
             _ => {
-                self.warn(name, "not_an_object");
+                self.warn(field, "not_an_object");
                 None
             }
         }
     }
 
-    /// Names that are not among `known`, each once and in order, at most [`DecodedRecord::UNKNOWN_LIMIT`].
-    pub fn unknown_fields(&self, known: &KnownFields) -> Vec<String> {
-        let unknown = self.members.iter().filter(|member| !known.contains(member.mark, &member.key));
-        unknown.take(DecodedRecord::UNKNOWN_LIMIT).map(|member| member.key.as_ref().to_owned()).collect()
+    /// Names that no document of the vendor has, each once and in order, at most [`DecodedRecord::UNKNOWN_LIMIT`].
+    pub fn unknown_fields(&self) -> Vec<String> {
+        self.unknown.iter().map(|name| name.as_ref().to_owned()).collect()
     }
 }
 
@@ -180,61 +187,37 @@ fn not_an_object() -> QuarantineReason {
     QuarantineReason::new("not_an_object", "the record is not a JSON object")
 }
 
-/// Whether a text inside cannot be decoded. Taking members apart does not look into them, and only an escape of the
-/// surrogate range can be wrong in a way that it passes over.
-fn holds_broken_text(json: &str) -> bool {
-    let may_be_broken =
-        json.as_bytes().windows(3).any(|w| w[0] == b'\\' && w[1] == b'u' && w[2] | 0x20 == b'd');
-    may_be_broken && serde_json::from_str::<Value>(json).is_err()
-}
-
-/// A string's text, or a number or truth value exactly as it is written; `None` for null and everything with parts.
-pub fn scalar_text(raw: &RawValue) -> Option<String> {
-    scalar(raw.get()).map(Cow::into_owned)
-}
-
-/// The text of a value that is known to be JSON, borrowed where it holds no escape.
-fn scalar(json: &str) -> Option<Cow<'_, str>> {
-    match json.as_bytes().first()? {
-        b'"' if json.as_bytes().contains(&b'\\') => serde_json::from_str(json).ok().map(Cow::Owned),
-        b'"' => json.get(1..json.len() - 1).map(Cow::Borrowed),
-        b'{' | b'[' | b'n' => None,
-        _ => Some(Cow::Borrowed(json)),
-    }
-}
-
-/// A whole number from its text. `12.0` and `1.2e1` are whole; what a double cannot hold exactly is not read through one.
-pub fn parse_integer(text: &str) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let text = text.trim();
-    if let Ok(value) = text.parse() {
-        return Some(value);
-    }
-    if !text.contains(['.', 'e', 'E']) {
-        return None;
-    }
-    let value: f64 = text.parse().ok()?;
-    let whole = value.fract() == 0.0 && value.abs() < EXACT;
-    whole.then(|| format!("{value:.0}").parse().ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    static KNOWN: KnownFields = KnownFields::new(&["a", "b", "c", "d", "e", "f", "g", "h", "user_data"]);
+
+    fn parse(text: &str) -> Result<FieldReader<'_>, QuarantineReason> {
+        FieldReader::parse(text, &KNOWN)
+    }
+
     #[test]
     fn strings_and_numbers_are_both_taken_and_ids_stay_exact() {
-        let mut fields = FieldReader::parse(
-            r#"{"a":"7","b":7,"c":6811535818021285888,"d":7.5,"e":" ","f":null,"g":[1],"h":7.0}"#,
-        )
-        .unwrap();
+        let mut fields =
+            parse(r#"{"a":"7","b":7,"c":6811535818021285888,"d":7.5,"e":" ","f":null,"g":[1],"h":7.0}"#)
+                .unwrap();
         assert_eq!(
-            (fields.integer("a"), fields.integer("b"), fields.integer("h")),
+            (
+                fields.integer(KNOWN.field("a")),
+                fields.integer(KNOWN.field("b")),
+                fields.integer(KNOWN.field("h"))
+            ),
             (Some(7), Some(7), Some(7))
         );
-        assert_eq!(fields.text("c").as_deref(), Some("6811535818021285888"));
+        assert_eq!(fields.text(KNOWN.field("c")).as_deref(), Some("6811535818021285888"));
         assert_eq!(
-            (fields.integer("d"), fields.text("e"), fields.text("f"), fields.text("g")),
+            (
+                fields.integer(KNOWN.field("d")),
+                fields.text(KNOWN.field("e")),
+                fields.text(KNOWN.field("f")),
+                fields.text(KNOWN.field("g"))
+            ),
             (None, None, None, None)
         );
         let odd: Vec<_> = fields.warnings.iter().map(|w| (w.field, w.code)).collect();
@@ -242,17 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_a_double_would_change_are_refused() {
-        assert_eq!(parse_integer("9223372036854775807"), Some(i64::MAX));
-        for bad in ["92233720368547758070", "1e400", "9007199254740993.0", "NaN", "inf", "", "12x"] {
-            assert_eq!(parse_integer(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
     fn the_last_of_a_repeated_key_counts() {
-        let mut fields = FieldReader::parse(r#"{"a":1,"\u0061":2}"#).unwrap();
-        assert_eq!(fields.integer("a"), Some(2));
+        let mut fields = parse(r#"{"a":1,"\u0061":2}"#).unwrap();
+        assert_eq!(fields.integer(KNOWN.field("a")), Some(2));
         assert_eq!(fields.warnings, [Warning { field: "", code: "duplicate_key" }]);
     }
 
@@ -260,13 +235,13 @@ mod tests {
     fn every_form_of_an_empty_object_is_absent() {
         for empty in ["[]", "{}", "null", r#""""#, r#""[]""#, r#""{}""#] {
             let text = format!(r#"{{"user_data":{empty}}}"#);
-            assert_eq!(FieldReader::parse(&text).unwrap().object("user_data"), None, "{empty}");
+            assert_eq!(parse(&text).unwrap().object(KNOWN.field("user_data")), None, "{empty}");
         }
         for (form, key) in
             [(r#"{"k":"v"}"#, "k"), (r#""{\"k\":1}""#, "k"), (r#""plain""#, "text"), (r#"["x"]"#, "list")]
         {
             let text = format!(r#"{{"user_data":{form}}}"#);
-            let fields = FieldReader::parse(&text).unwrap().object("user_data").unwrap();
+            let fields = parse(&text).unwrap().object(KNOWN.field("user_data")).unwrap();
             assert!(fields.contains_key(key), "{form}");
         }
     }
@@ -276,7 +251,7 @@ mod tests {
         let nested = |depth| format!(r#"{{\"a\":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         let read = |depth| {
             let text = format!(r#"{{"user_data":"{}"}}"#, nested(depth));
-            FieldReader::parse(&text).unwrap().object("user_data").unwrap()
+            parse(&text).unwrap().object(KNOWN.field("user_data")).unwrap()
         };
         assert!(read(99).contains_key("a"));
         // 126 is what the parser takes by itself, and what it would not take again with a record and an event around it.
@@ -287,9 +262,47 @@ mod tests {
 
     #[test]
     fn what_is_no_record_says_why() {
-        let reason = |text: &str| FieldReader::parse(text).err().unwrap().code;
+        let reason = |text: &str| parse(text).err().unwrap().code;
         assert_eq!(reason("null"), "not_an_object");
         assert_eq!(reason("{\"a\":}"), "not_json");
         assert_eq!(reason(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))), "too_deep");
+    }
+
+    #[test]
+    fn unknown_names_come_once_and_few() {
+        let fields = parse(r#"{"x":1,"a":1,"y":{"z":[]},"x":2}"#).unwrap();
+        assert_eq!(fields.unknown_fields(), ["x", "y"]);
+        assert_eq!(fields.warnings, [Warning { field: "", code: "duplicate_key" }]);
+        let many: Vec<String> = (0..100).map(|n| format!(r#""x{n}":0"#)).collect();
+        let text = format!("{{{}}}", many.join(","));
+        assert_eq!(parse(&text).unwrap().unknown_fields().len(), DecodedRecord::UNKNOWN_LIMIT);
+    }
+
+    #[test]
+    fn both_ways_of_reading_find_the_same() {
+        for text in [
+            r#" {"a" : "x\n\u5f20" , "b":-1.5e3,"x":[1,{"k":"]"}],"user_data":{"k":"v"},"a":"last","c":"", "d":null}"#,
+            r#"{"h":"1","g":"2","f":true,"e":"  ","y":"\\","x":{}}"#,
+        ] {
+            let mut plain = FieldReader::read_plain(text, &KNOWN).unwrap();
+            let mut parsed = FieldReader::read_json(text.trim(), &KNOWN).unwrap();
+            assert_eq!((plain.whole(), plain.unknown_fields()), (parsed.whole(), parsed.unknown_fields()));
+            for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+                let field = KNOWN.field(name);
+                assert_eq!(plain.text(field), parsed.text(field), "{name}");
+                assert_eq!(plain.integer(field), parsed.integer(field), "{name}");
+            }
+            let data = KNOWN.field("user_data");
+            assert_eq!(plain.object(data), parsed.object(data));
+            assert_eq!(plain.warnings, parsed.warnings);
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_text_and_a_whole_one_is() {
+        assert_eq!(parse(r#"{"a":"\ud83d"}"#).err().unwrap().code, "not_json");
+        assert_eq!(parse(r#"{"x":{"y":"\ud83d"}}"#).err().unwrap().code, "not_json");
+        let mut fields = parse(r#"{"a":"\ud83d\ude00"}"#).unwrap();
+        assert_eq!(fields.text(KNOWN.field("a")).as_deref(), Some("😀"));
     }
 }

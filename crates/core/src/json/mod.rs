@@ -3,8 +3,14 @@
 
 mod fields;
 mod known;
+mod plain;
 mod scan;
+mod value;
 
-pub use fields::{FieldReader, parse_integer, scalar_text};
-pub use known::KnownFields;
+pub use fields::FieldReader;
+pub use known::{Field, KnownFields};
 pub use scan::{Member, exceeds_depth, split_array, split_object, string_end};
+pub use value::{parse_integer, scalar_text};
+
+/// Deepest nesting that a record may have.
+const DEPTH_LIMIT: usize = 100;
