@@ -5,9 +5,10 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use encoding_rs::GB18030;
 use outdial_core::{
-    CallRecord, DecodedRecord, Merged, PushItem, RawPush, SecretString, SettingsSource, Timestamp, Vendor,
-    merge,
+    CallRecord, DecodedRecord, Merged, PushItem, RawPush, SearchPage, SecretString, SettingsSource,
+    Timestamp, Vendor, merge,
 };
+use serde_json::Value;
 
 /// What the ICSOC account signs with: 32 bytes, so that a key is neither padded nor cut.
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -58,11 +59,34 @@ pub fn push(body: &[u8]) -> RawPush {
 /// Every item has its own slice of what came in, in the order in which it came in, and a record that was read can be
 /// stored: what is read back is the same call, so that a repeat of the push is a duplicate.
 pub fn check_items(items: &[PushItem], source: &[u8]) {
+    let slices: Vec<&[u8]> = items.iter().map(|item| &*item.raw).collect();
+    check_slices(&slices, source);
+    items.iter().filter_map(|item| item.result.as_ref().ok()).for_each(check_decoded);
+}
+
+/// The same of a page that a search found. What is written without a detour says the same as what is stored.
+pub fn check_page(vendor: &dyn Vendor, page: &SearchPage, source: &[u8]) {
+    let slices: Vec<&[u8]> = page.items.iter().map(|item| &**item).collect();
+    check_slices(&slices, source);
+    for item in &page.items {
+        let Ok(mut decoded) = vendor.read_found(item, Timestamp::from_millis(0)) else { continue };
+        let mut written = Vec::new();
+        decoded.record.write_json(&mut written);
+        let written: Value = serde_json::from_slice(&written).expect("a written record is JSON");
+        decoded.record.attach_raw(item);
+        let mut decoded = decoded.into_owned();
+        check_decoded(&decoded);
+        decoded.record.raw = None;
+        assert_eq!(written, serde_json::to_value(&decoded.record).expect("a record is a value"));
+    }
+}
+
+fn check_slices(slices: &[&[u8]], source: &[u8]) {
     let is_in_order = |source: &[u8]| {
         let mut from = 0;
-        items.iter().all(|item| {
-            let found = memchr::memmem::find(&source[from..], &item.raw);
-            from += found.unwrap_or_default() + item.raw.len();
+        slices.iter().all(|slice| {
+            let found = memchr::memmem::find(&source[from..], slice);
+            from += found.unwrap_or_default() + slice.len();
             found.is_some()
         })
     };
@@ -70,10 +94,11 @@ pub fn check_items(items: &[PushItem], source: &[u8]) {
         readings(source).any(|text| is_in_order(&text)),
         "an item's slice does not stand in what came in"
     );
-    for decoded in items.iter().filter_map(|item| item.result.as_ref().ok()) {
-        check_record(&decoded.record);
-        assert!(decoded.unknown_fields.len() <= DecodedRecord::UNKNOWN_LIMIT);
-    }
+}
+
+fn check_decoded(decoded: &DecodedRecord<'static>) {
+    check_record(&decoded.record);
+    assert!(decoded.unknown_fields.len() <= DecodedRecord::UNKNOWN_LIMIT);
 }
 
 /// What came in: as it is, as GBK in UTF-8, and with a replacement for each byte that is neither. A byte order mark does
@@ -88,7 +113,7 @@ fn readings(source: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
 
 fn check_record(record: &CallRecord) {
     assert!(!record.call_id.is_empty());
-    assert_eq!(record.id, format!("{}/{}", record.account, record.call_id));
+    assert_eq!(record.id(), format!("{}/{}", record.account, record.call_id));
     let stored = serde_json::to_string(record).expect("a record can be written");
     let read: CallRecord = serde_json::from_str(&stored).expect("a stored record can be read");
     assert!(matches!(merge(&read, record), Merged::Duplicate), "a repeat is no duplicate: {stored}");

@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let page = [br#"{"code":0,"data":{"results":["#, input, br#"],"searchAfter":"m"}}"#].concat();
     for body in [input, page.as_slice()] {
         if let Some(page) = answer(StatusCode::OK, body) {
-            outdial_fuzz::check_items(&page.items, body);
+            outdial_fuzz::check_page(&**ADAPTER, &page, body);
             assert!(page.next_mark.is_none() || !page.items.is_empty(), "an empty page leads on");
             assert!(page.next_mark.is_none_or(|mark| !mark.is_empty()));
         }
@@ -29,5 +29,5 @@ fuzz_target!(|input: &[u8]| {
 fn answer(status: StatusCode, body: &[u8]) -> Option<SearchPage> {
     let mut response = Response::new(Bytes::copy_from_slice(body));
     *response.status_mut() = status;
-    ADAPTER.parse_search(&response, Timestamp::from_millis(0)).ok()
+    ADAPTER.parse_search(&response).ok()
 }

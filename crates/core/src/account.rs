@@ -1,13 +1,13 @@
 //! Identifiers of accounts and vendors.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// One tenant's credentials at one vendor, named by the operator: `[a-z0-9-]{1,40}`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AccountId(String);
+/// One tenant's credentials at one vendor, named by the operator: `[a-z0-9-]{1,40}`. Each record has one, so clones share it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "Cow<'_, str>")]
+pub struct AccountId(Arc<str>);
 
 /// An account id that is empty, longer than 40 characters, or holds something besides `a-z`, `0-9` and `-`.
 #[derive(Debug, thiserror::Error)]
@@ -27,24 +27,24 @@ impl FromStr for AccountId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if (1..=40).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidAccountId)
         }
     }
 }
 
-impl TryFrom<String> for AccountId {
+impl TryFrom<Cow<'_, str>> for AccountId {
     type Error = InvalidAccountId;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+    fn try_from(text: Cow<'_, str>) -> Result<Self, Self::Error> {
         text.parse()
     }
 }
 
-impl From<AccountId> for String {
-    fn from(id: AccountId) -> Self {
-        id.0
+impl Serialize for AccountId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -217,12 +217,12 @@ pub fn record_event(record: &CallRecord, learned_at: Timestamp) -> EventDraft {
     let event_type =
         if record.revision <= 1 { event_type::RECORD_CREATED } else { event_type::RECORD_UPDATED };
     EventDraft {
-        id: event_id(&[record.id.as_bytes(), &record.revision.to_be_bytes(), &content_digest(&data)]),
+        id: event_id(&[record.id().as_bytes(), &record.revision.to_be_bytes(), &content_digest(&data)]),
         event_type: event_type.to_owned(),
         account: Some(record.account.clone()),
         vendor: Some(record.vendor.clone()),
-        campaign_id: record.campaign_id.clone(),
-        subject: record.call_id.clone(),
+        campaign_id: record.campaign_id.as_deref().map(str::to_owned),
+        subject: record.call_id.to_string(),
         time: learned_at,
         occurred_at: record.ended_at.or(record.started_at),
         data: EventData::CallRecord(Box::new(data)),

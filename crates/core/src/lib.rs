@@ -32,7 +32,7 @@ pub use push::{
     VerifiedPush, Warning,
 };
 pub use query::RecordQuery;
-pub use record::{Agent, AgentLeg, CallRecord, Region, VendorCodes};
+pub use record::{Agent, AgentLeg, CallRecord, Record, Region, UserData, VendorCodes};
 pub use roster::{PartForm, Refusal, RosterEncoder, RosterEntry, RosterPart};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::{SettingsSource, read_url, with_default_path};

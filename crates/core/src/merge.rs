@@ -1,8 +1,8 @@
 //! How a record that arrives again is joined with what is known of the call.
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
-use crate::{Agent, AgentLeg, CallRecord, Outcome, ReceivedVia, Region, VendorCodes};
+use crate::{Agent, AgentLeg, CallRecord, Outcome, ReceivedVia, Region, UserData, VendorCodes};
 
 /// What came of joining an arriving record with the stored one.
 #[derive(Debug)]
@@ -72,12 +72,12 @@ fn join_within<T: Clone>(known: &mut Option<T>, newer: &Option<T>, join: fn(&mut
     }
 }
 
-fn join_region(known: &mut Region, newer: &Region) {
+fn join_region(known: &mut Region<'static>, newer: &Region<'static>) {
     overlay(&mut known.area_code, &newer.area_code);
     overlay(&mut known.name, &newer.name);
 }
 
-fn join_agent(known: &mut Agent, newer: &Agent) {
+fn join_agent(known: &mut Agent<'static>, newer: &Agent<'static>) {
     overlay(&mut known.id, &newer.id);
     overlay(&mut known.extension, &newer.extension);
 }
@@ -89,8 +89,8 @@ fn join_leg(known: &mut AgentLeg, newer: &AgentLeg) {
     overlay(&mut known.ended_at, &newer.ended_at);
 }
 
-fn join_user_data(known: &mut Map<String, Value>, newer: &Map<String, Value>) {
-    for (key, value) in newer.iter().filter(|(_, value)| !value.is_null()) {
+fn join_user_data(known: &mut UserData<'static>, newer: &UserData<'static>) {
+    for (key, value) in newer.fields().iter().filter(|(_, value)| !value.is_null()) {
         known.insert(key.clone(), value.clone());
     }
 }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_user_data_of_a_push_stay_over_those_of_a_search() {
-        let data = |text: &str| serde_json::from_str::<Option<Map<String, Value>>>(text).unwrap();
+        let data = |text: &str| serde_json::from_str::<Option<UserData<'static>>>(text).unwrap();
         let mut stored = record(ReceivedVia::Push, "{}");
         let mut found = record(ReceivedVia::Search, "{}");
         found.user_data = data(r#"{"extId":"1"}"#);

@@ -7,13 +7,21 @@ use serde::{Deserialize, Serialize};
 /// A phone number as the vendor spells it (not only digits: the vendors' own examples hold `185xxxx2456`). `Debug` shows it masked.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PhoneNumber(String);
+pub struct PhoneNumber<'a>(Cow<'a, str>);
 
-impl PhoneNumber {
+impl<'a> PhoneNumber<'a> {
     /// A number, or `None` for text that is empty or blank.
-    pub fn new(text: &str) -> Option<Self> {
-        let trimmed = text.trim();
-        (!trimmed.is_empty()).then(|| Self(trimmed.to_owned()))
+    pub fn new(text: &'a str) -> Option<Self> {
+        Self::from_text(Cow::Borrowed(text))
+    }
+
+    /// A number, or `None` for text that is empty or blank.
+    pub fn from_text(text: Cow<'a, str>) -> Option<Self> {
+        let trimmed = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        };
+        (!trimmed.is_empty()).then_some(Self(trimmed))
     }
 
     /// The number in full.
@@ -23,12 +31,17 @@ impl PhoneNumber {
 
     /// The number as readers without the right to see it get it.
     #[must_use]
-    pub fn masked(&self) -> Self {
-        Self(mask_number(&self.0))
+    pub fn masked(&self) -> PhoneNumber<'static> {
+        PhoneNumber(Cow::Owned(mask_number(&self.0)))
+    }
+
+    /// The number with text of its own.
+    pub fn into_owned(self) -> PhoneNumber<'static> {
+        PhoneNumber(Cow::Owned(self.0.into_owned()))
     }
 }
 
-impl fmt::Debug for PhoneNumber {
+impl fmt::Debug for PhoneNumber<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&mask_number(&self.0))
     }

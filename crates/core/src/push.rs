@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::{CallRecord, Timestamp};
+use crate::{Record, Timestamp};
 
 /// A complete body that came in at a known secret path.
 #[derive(Clone, Debug)]
@@ -60,23 +60,29 @@ pub struct PushItem {
     /// Its own slice of what came in.
     pub raw: Bytes,
     /// The record, or why it could not be read.
-    pub result: Result<DecodedRecord, QuarantineReason>,
+    pub result: Result<DecodedRecord<'static>, QuarantineReason>,
 }
 
 /// A record that was read, and what was odd about it.
 #[derive(Clone, Debug)]
-pub struct DecodedRecord {
+pub struct DecodedRecord<'a> {
     /// The record.
-    pub record: CallRecord,
+    pub record: Record<'a>,
     /// Names of fields that no document of the vendor has, each once. At most [`DecodedRecord::UNKNOWN_LIMIT`].
     pub unknown_fields: Vec<String>,
     /// Documented fields whose value could not be used.
     pub warnings: Vec<Warning>,
 }
 
-impl DecodedRecord {
+impl DecodedRecord<'_> {
     /// Most unknown names reported of one record.
     pub const UNKNOWN_LIMIT: usize = 32;
+
+    /// The same with text of its own.
+    pub fn into_owned(self) -> DecodedRecord<'static> {
+        let Self { record, unknown_fields, warnings } = self;
+        DecodedRecord { record: record.into_owned(), unknown_fields, warnings }
+    }
 }
 
 /// A documented field whose value could not be used; the fact is null and the raw text is kept.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallRecord, Disposition, EndedBy, Outcome, Timestamp};
+use crate::{Disposition, EndedBy, Outcome, Record, Timestamp};
 
 /// Filters over call records; an absent one lets everything pass. Both bounds of the time range are inclusive and speak of
 /// `started_at`, or `received_at` where dialling never began.
@@ -25,7 +25,7 @@ pub struct RecordQuery {
 impl RecordQuery {
     /// Whether the record passes every filter. A vendor's search may know fewer filters than this, so its results are
     /// asked again here.
-    pub fn matches(&self, record: &CallRecord) -> bool {
+    pub fn matches(&self, record: &Record<'_>) -> bool {
         let text = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
@@ -46,7 +46,7 @@ impl RecordQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ReceivedVia, VendorId};
+    use crate::{CallRecord, ReceivedVia, VendorId};
 
     #[test]
     fn every_filter_can_refuse() {

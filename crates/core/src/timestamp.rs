@@ -90,6 +90,18 @@ impl Timestamp {
         };
         std::str::from_utf8(&text[..length]).ok()
     }
+
+    /// Appends the moment as JSON.
+    pub(crate) fn write_quoted(self, out: &mut Vec<u8>) {
+        match self.write(&mut Text::default()) {
+            Some(text) => {
+                out.push(b'"');
+                out.extend_from_slice(text.as_bytes());
+                out.push(b'"');
+            }
+            None => out.extend_from_slice(b"null"),
+        }
+    }
 }
 
 /// The last digits of a number, as many as there is room for.

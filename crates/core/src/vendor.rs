@@ -6,8 +6,8 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::{
-    DecodedPush, Error, ErrorClass, PushItem, PushOutcome, PushRefusal, PushReply, RawPush, RecordQuery,
-    RosterEncoder, Timestamp, Token, TokenBudget, VendorId, VerifiedPush,
+    DecodedPush, DecodedRecord, Error, ErrorClass, PushOutcome, PushRefusal, PushReply, QuarantineReason,
+    RawPush, RecordQuery, RosterEncoder, Timestamp, Token, TokenBudget, VendorId, VerifiedPush,
 };
 
 /// What a vendor can do.
@@ -51,8 +51,8 @@ pub struct SearchRequest<'a> {
 /// A page of a vendor's search.
 #[derive(Clone, Debug, Default)]
 pub struct SearchPage {
-    /// The records, each with its own raw slice.
-    pub items: Vec<PushItem>,
+    /// The records, each as the slice of the answer that it is. See [`Vendor::read_found`].
+    pub items: Vec<Bytes>,
     /// Where the next page starts; `None` at the end. A mark seen before is an end too, which the walker notices.
     pub next_mark: Option<String>,
 }
@@ -111,11 +111,17 @@ pub trait Vendor: Send + Sync {
     /// `Unsupported` when the vendor has no search.
     fn search_request(&self, search: &SearchRequest<'_>) -> Result<Request<Bytes>, Error>;
 
-    /// Reads a page of call records.
+    /// Takes a page of call records apart.
     ///
     /// # Errors
     /// What the vendor said, mapped; a 401 is `Unauthenticated`, anything undocumented `Protocol`.
-    fn parse_search(&self, response: &Response<Bytes>, now: Timestamp) -> Result<SearchPage, Error>;
+    fn parse_search(&self, response: &Response<Bytes>) -> Result<SearchPage, Error>;
+
+    /// Reads a record of a page, without its raw JSON.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn read_found<'a>(&self, item: &'a [u8], now: Timestamp) -> Result<DecodedRecord<'a>, QuarantineReason>;
 
     /// Checks the sender's proof over the bytes as they came, before anything is decrypted or believed.
     ///

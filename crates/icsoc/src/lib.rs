@@ -16,9 +16,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use outdial_core::{
-    AccountId, Capabilities, DecodedPush, Descriptor, Error, PushOutcome, PushRefusal, PushReply, RawPush,
-    RosterEncoder, SearchPage, SearchRequest, SecretString, SettingsSource, Timestamp, Token, TokenBudget,
-    Vendor, VendorId, VerifiedPush,
+    AccountId, Capabilities, DecodedPush, DecodedRecord, Descriptor, Error, PushOutcome, PushRefusal,
+    PushReply, QuarantineReason, RawPush, RosterEncoder, SearchPage, SearchRequest, SecretString,
+    SettingsSource, Timestamp, Token, TokenBudget, Vendor, VendorId, VerifiedPush,
 };
 use settings::{Grant, Settings};
 
@@ -93,8 +93,12 @@ impl Vendor for Icsoc {
         search::request(&self.settings, search)
     }
 
-    fn parse_search(&self, response: &Response<Bytes>, now: Timestamp) -> Result<SearchPage, Error> {
-        search::parse(&self.account, response, now)
+    fn parse_search(&self, response: &Response<Bytes>) -> Result<SearchPage, Error> {
+        search::parse(response)
+    }
+
+    fn read_found<'a>(&self, item: &'a [u8], now: Timestamp) -> Result<DecodedRecord<'a>, QuarantineReason> {
+        search::read_found(&self.account, item, now)
     }
 
     fn verify(&self, push: RawPush) -> Result<VerifiedPush, PushRefusal> {

@@ -5,11 +5,10 @@
 //! and its "callee" side (被叫) the agent's.
 
 use outdial_core::{
-    AccountId, Agent, AgentLeg, CallRecord, DecodedRecord, Disposition, EndedBy, Outcome, PhoneNumber,
-    QuarantineReason, ReceivedVia, Region, Timestamp,
+    AccountId, Agent, AgentLeg, DecodedRecord, Disposition, EndedBy, Outcome, PhoneNumber, QuarantineReason,
+    ReceivedVia, Record, Region, Timestamp,
     json::{Field, FieldReader},
 };
-use serde_json::{Map, Value};
 use time::{PrimitiveDateTime, macros::format_description, macros::offset};
 
 use crate::{VENDOR, wire::Names};
@@ -18,13 +17,13 @@ use crate::{VENDOR, wire::Names};
 ///
 /// # Errors
 /// The reason for quarantine when it names no call.
-pub fn normalize(
+pub fn normalize<'a>(
     account: &AccountId,
     names: &Names,
     via: ReceivedVia,
-    mut fields: FieldReader<'_>,
+    mut fields: FieldReader<'a>,
     received_at: Timestamp,
-) -> Result<DecodedRecord, QuarantineReason> {
+) -> Result<DecodedRecord<'a>, QuarantineReason> {
     let unknown_fields = fields.unknown_fields();
     let Some(call_id) = fields.text(names.call_id) else {
         return Err(QuarantineReason::new(
@@ -32,9 +31,9 @@ pub fn normalize(
             format!("{} is absent", names.known.name(names.call_id)),
         ));
     };
-    let mut record = CallRecord::new(account.clone(), VENDOR, call_id, via, received_at);
-    record.caller = fields.text(names.caller).as_deref().and_then(PhoneNumber::new);
-    record.called = fields.text(names.called).as_deref().and_then(PhoneNumber::new);
+    let mut record = Record::new(account.clone(), VENDOR, call_id, via, received_at);
+    record.caller = fields.text(names.caller).and_then(PhoneNumber::from_text);
+    record.called = fields.text(names.called).and_then(PhoneNumber::from_text);
     record.called_line_type = fields.text(names.line_type);
     record.called_carrier = fields.text(names.carrier);
     record.called_region = read_region(&mut fields, names);
@@ -45,34 +44,25 @@ pub fn normalize(
     read_times(&mut fields, names, &mut record);
     read_result(&mut fields, names, &mut record);
     read_durations(&mut fields, names, &mut record);
-    record.raw = fields.raw();
     Ok(DecodedRecord { record, unknown_fields, warnings: fields.warnings })
 }
 
-fn read_region(fields: &mut FieldReader<'_>, names: &Names) -> Option<Region> {
+fn read_region<'a>(fields: &mut FieldReader<'a>, names: &Names) -> Option<Region<'a>> {
     let region = Region { area_code: fields.text(names.areacode), name: fields.text(names.areaname) };
     (region.area_code.is_some() || region.name.is_some()).then_some(region)
 }
 
 /// Which project, task and roster entry the call was for. A push names them in the user data only.
-fn read_origin(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+fn read_origin<'a>(fields: &mut FieldReader<'a>, names: &Names, record: &mut Record<'a>) {
     let user_data = fields.object(names.user_data);
-    let attached = |name| user_data.as_ref().and_then(|user_data| member_text(user_data, name));
+    let attached = |name| user_data.as_ref().and_then(|user_data| user_data.text(name));
     record.campaign_id = names.project.and_then(|field| fields.text(field)).or_else(|| attached("proid"));
     record.task_id = names.task.and_then(|field| fields.text(field)).or_else(|| attached("taskid"));
     record.roster_entry_id = attached(names.entry);
     record.user_data = user_data;
 }
 
-fn member_text(object: &Map<String, Value>, name: &str) -> Option<String> {
-    match object.get(name)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn read_times(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+fn read_times(fields: &mut FieldReader<'_>, names: &Names, record: &mut Record<'_>) {
     record.started_at = read_time(fields, names.start)
         .or_else(|| names.call_time.and_then(|field| read_text_time(fields, field)));
     record.ringing_at = read_time(fields, names.ring);
@@ -112,7 +102,7 @@ fn read_text_time(fields: &mut FieldReader<'_>, field: Field) -> Option<Timestam
 
 /// `callresult`: 0 the customer was not connected, 1 only the customer was, 2 both were. `endresult`: 11 the customer hung
 /// up, 12 the agent's side did; 12 also stands on calls that no agent was ever on, which the system ended.
-fn read_result(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+fn read_result<'a>(fields: &mut FieldReader<'a>, names: &Names, record: &mut Record<'a>) {
     record.vendor_codes.outcome = fields.text(names.callresult);
     record.vendor_codes.ended_by = fields.text(names.endresult);
     record.outcome = match fields.integer(names.callresult) {
@@ -146,7 +136,7 @@ fn read_result(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRec
 }
 
 /// A duration of 0 is a fact only where the thing that lasts did happen.
-fn read_durations(fields: &mut FieldReader<'_>, names: &Names, record: &mut CallRecord) {
+fn read_durations(fields: &mut FieldReader<'_>, names: &Names, record: &mut Record<'_>) {
     let answered = record.disposition == Disposition::Connected;
     let bridged = record.outcome == Outcome::Bridged || record.bridged_at.is_some();
     record.answered_seconds =

@@ -44,7 +44,7 @@ fn decode_record(
     account: &AccountId,
     secrets: &[SecretString],
     push: &VerifiedPush,
-) -> (Option<Bytes>, Result<DecodedRecord, QuarantineReason>) {
+) -> (Option<Bytes>, Result<DecodedRecord<'static>, QuarantineReason>) {
     let text = match plain_text(secrets, push) {
         Ok(text) => text,
         Err(reason) => return (None, Err(reason)),
@@ -53,8 +53,9 @@ fn decode_record(
     let result = FieldReader::parse(text.trim(), PUSH.known)
         .and_then(|fields| normalize(account, &PUSH, ReceivedVia::Push, fields, push.raw.received_at))
         .map(|mut decoded| {
+            decoded.record.attach_raw(text.trim().as_bytes());
             decoded.warnings.extend(warning.map(|code| Warning { field: "", code }));
-            decoded
+            decoded.into_owned()
         });
     (Some(Bytes::copy_from_slice(text.as_bytes())), result)
 }

@@ -6,8 +6,8 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 use outdial_core::{
-    AccountId, Disposition, EndedBy, Error, ErrorClass, Outcome, PushItem, QuarantineReason, ReceivedVia,
-    RecordQuery, SearchPage, SearchRequest, Timestamp, UpstreamFailure,
+    AccountId, DecodedRecord, Disposition, EndedBy, Error, ErrorClass, Outcome, QuarantineReason,
+    ReceivedVia, RecordQuery, SearchPage, SearchRequest, Timestamp, UpstreamFailure,
     json::{FieldReader, parse_integer, scalar_text, split_array, split_object},
 };
 use serde_json::value::RawValue;
@@ -70,11 +70,11 @@ fn china_time(seconds: i64) -> Option<String> {
     moment.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]")).ok()
 }
 
-pub fn parse(account: &AccountId, response: &Response<Bytes>, now: Timestamp) -> Result<SearchPage, Error> {
+pub fn parse(response: &Response<Bytes>) -> Result<SearchPage, Error> {
     if response.status() != StatusCode::OK {
         return Err(Error::from_vendor_status("ICSOC", response));
     }
-    if let Some(page) = read_whole(account, response.body(), now) {
+    if let Some(page) = read_whole(response.body()) {
         return Ok(page);
     }
     let undocumented = |place: &str| {
@@ -97,23 +97,19 @@ pub fn parse(account: &AccountId, response: &Response<Bytes>, now: Timestamp) ->
         b"null" | b"{}" => Vec::new(),
         _ => split_array(results).ok_or_else(|| undocumented("data.results is not a list"))?,
     };
-    let items: Vec<_> = ranges.into_iter().map(|range| read_item(account, &results[range], now)).collect();
+    let items: Vec<_> = ranges.into_iter().map(|range| body.slice_ref(&results[range])).collect();
     let mark = find(&data, "searchAfter").and_then(text).filter(|mark| !mark.is_empty());
     Ok(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
 }
 
 /// Reads an answer that is as documented throughout, in one pass. `None` for any other, which is then read piece by piece.
-fn read_whole(account: &AccountId, body: &Bytes, now: Timestamp) -> Option<SearchPage> {
+fn read_whole(body: &Bytes) -> Option<SearchPage> {
     let reply: SearchReply<'_> = serde_json::from_slice(body).ok()?;
     if parse_integer(&scalar_text(reply.code)?)? != 0 {
         return None;
     }
-    let read = |result: &RawValue| PushItem {
-        raw: body.slice_ref(result.get().as_bytes()),
-        result: FieldReader::parse(result.get(), SEARCH.known)
-            .and_then(|fields| normalize(account, &SEARCH, ReceivedVia::Search, fields, now)),
-    };
-    let items: Vec<_> = reply.data.results.into_iter().map(read).collect();
+    let slice = |result: &RawValue| body.slice_ref(result.get().as_bytes());
+    let items: Vec<_> = reply.data.results.into_iter().map(slice).collect();
     let mark = reply.data.search_after.and_then(scalar_text).filter(|mark| !mark.is_empty());
     Some(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
 }
@@ -148,10 +144,13 @@ fn rejection(status: StatusCode, envelope: &Members<'_>) -> Error {
     Error::new(ErrorClass::Protocol, "upstream-rejected", "ICSOC rejected the search.").with_upstream(failure)
 }
 
-fn read_item(account: &AccountId, slice: &[u8], now: Timestamp) -> PushItem {
-    let result = std::str::from_utf8(slice)
-        .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"))
-        .and_then(|text| FieldReader::parse(text, SEARCH.known))
-        .and_then(|fields| normalize(account, &SEARCH, ReceivedVia::Search, fields, now));
-    PushItem { raw: Bytes::copy_from_slice(slice), result }
+/// Reads a record of a page.
+pub fn read_found<'a>(
+    account: &AccountId,
+    item: &'a [u8],
+    now: Timestamp,
+) -> Result<DecodedRecord<'a>, QuarantineReason> {
+    let text = std::str::from_utf8(item)
+        .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"))?;
+    normalize(account, &SEARCH, ReceivedVia::Search, FieldReader::parse(text, SEARCH.known)?, now)
 }

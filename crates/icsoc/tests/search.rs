@@ -4,18 +4,24 @@ mod support;
 
 use bytes::Bytes;
 use http::Response;
-use outdial_core::{ErrorClass, RecordQuery, SearchPage, SearchRequest, Timestamp};
+use outdial_core::{
+    DecodedRecord, ErrorClass, QuarantineReason, RecordQuery, SearchPage, SearchRequest, Timestamp,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{adapter, fixture, golden, now};
 
 fn page(status: u16, body: impl Into<Bytes>) -> Result<SearchPage, outdial_core::Error> {
     let response = Response::builder().status(status).body(body.into()).unwrap();
-    adapter(&[("token", "t")]).parse_search(&response, now())
+    adapter(&[("token", "t")]).parse_search(&response)
 }
 
 fn page_of(data: Value) -> SearchPage {
     page(200, json!({"code": 0, "data": data}).to_string()).unwrap()
+}
+
+fn found(page: &SearchPage, at: usize) -> Result<DecodedRecord<'_>, QuarantineReason> {
+    adapter(&[("token", "t")]).read_found(&page.items[at], now())
 }
 
 fn body_of(query: &RecordQuery, mark: Option<&str>, limit: u32) -> Value {
@@ -65,9 +71,11 @@ fn the_response_of_the_contract() {
     let body = fixture("icsoc-search-response.sample.json");
     let sample: Value = serde_json::from_slice(&body).unwrap();
     let page = page(200, body).unwrap();
+    let mut record = found(&page, 0).unwrap().record;
+    record.attach_raw(&page.items[0]);
     let mut expected = golden("search-response.json");
     expected["raw"] = sample["data"]["results"][0].clone();
-    assert_eq!(serde_json::to_value(&page.items[0].result.as_ref().unwrap().record).unwrap(), expected);
+    assert_eq!(serde_json::to_value(&record).unwrap(), expected);
     assert_eq!(page.next_mark.as_deref(), Some("6780056666542059520"));
 }
 
@@ -90,10 +98,10 @@ fn both_names_of_the_answer_time_and_strings_for_numbers() {
     for name in ["answerTime", "ansTime"] {
         let page =
             page_of(json!({"results": [{"callId": 7, name: "1616491480", "callresult": 1, "ansSecs": "8"}]}));
-        let record = &page.items[0].result.as_ref().unwrap().record;
+        let record = found(&page, 0).unwrap().record;
         assert_eq!(record.answered_at.unwrap().to_string(), "2021-03-23T09:24:40Z", "{name}");
         assert_eq!(
-            (record.call_id.as_str(), record.answered_seconds, record.outcome.as_str()),
+            (&*record.call_id, record.answered_seconds, record.outcome.as_str()),
             ("7", Some(8), "answered")
         );
     }
@@ -104,7 +112,7 @@ fn a_broken_record_costs_none_of_its_neighbours() {
     let page = page_of(
         json!({"results": [{"callId": "1"}, null, {"caller": "x"}, {"callId": "2"}], "searchAfter": "2"}),
     );
-    let good: Vec<bool> = page.items.iter().map(|item| item.result.is_ok()).collect();
+    let good: Vec<bool> = (0..4).map(|at| found(&page, at).is_ok()).collect();
     assert_eq!(good, [true, false, false, true]);
 }
 
@@ -136,20 +144,20 @@ fn failures_are_told_apart() {
         .status(200)
         .body(Bytes::from_static(b"{\"code\":0,\"data\":{\"results\":["))
         .unwrap();
-    assert_eq!(
-        adapter(&[("token", "t")]).parse_search(&empty, now()).unwrap_err().class,
-        ErrorClass::Protocol
-    );
+    assert_eq!(adapter(&[("token", "t")]).parse_search(&empty).unwrap_err().class, ErrorClass::Protocol);
 }
 
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = adapter(&[("token", "t")]).read_found(&body, now());
         let _ = page(200, body);
     }
 
     #[test]
     fn no_results_make_it_panic(results in r#"[\[\]{}",:\\0-9a-e \-]{0,100}"#) {
-        let _ = page(200, format!(r#"{{"code":0,"data":{{"results":{results},"searchAfter":null}}}}"#));
+        if let Ok(page) = page(200, format!(r#"{{"code":0,"data":{{"results":{results},"searchAfter":null}}}}"#)) {
+            (0..page.items.len()).for_each(|at| drop(found(&page, at)));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How an arriving record is joined with what the store knows, the same for every backend.
 
 use outdial_core::{CallRecord, EventDraft, Merged, PhoneNumber, Timestamp, merge, record_event};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::EntryRow;
 
@@ -19,12 +19,12 @@ fn has_customer_id(record: &CallRecord) -> bool {
 /// Gives a record what its roster entry knows.
 pub(crate) fn add_entry(record: &mut CallRecord, entry: &EntryRow) {
     if record.called.is_none() {
-        record.called = PhoneNumber::new(&entry.number);
+        record.called = PhoneNumber::new(&entry.number).map(PhoneNumber::into_owned);
     }
     if let Some(customer_id) = &entry.customer_id
         && !has_customer_id(record)
     {
-        let data = record.user_data.get_or_insert_with(Map::new);
+        let data = record.user_data.get_or_insert_default();
         data.insert("customer_id".to_owned(), Value::String(customer_id.clone()));
     }
 }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use outdial_core::{
-    AccountId, Capabilities, DecodedPush, Descriptor, Error, PushOutcome, PushRefusal, PushReply, RawPush,
-    RosterEncoder, SearchPage, SearchRequest, SecretString, SettingsSource, Timestamp, Token, Vendor,
-    VendorId, VerifiedPush,
+    AccountId, Capabilities, DecodedPush, DecodedRecord, Descriptor, Error, PushOutcome, PushRefusal,
+    PushReply, QuarantineReason, RawPush, RosterEncoder, SearchPage, SearchRequest, SecretString,
+    SettingsSource, Timestamp, Token, Vendor, VendorId, VerifiedPush,
 };
 use settings::{Authentication, Settings};
 
@@ -92,8 +92,16 @@ impl Vendor for WellCloud {
         Err(<dyn Vendor>::unsupported(&VENDOR, "search for call records"))
     }
 
-    fn parse_search(&self, _response: &Response<Bytes>, _now: Timestamp) -> Result<SearchPage, Error> {
+    fn parse_search(&self, _response: &Response<Bytes>) -> Result<SearchPage, Error> {
         Err(<dyn Vendor>::unsupported(&VENDOR, "search for call records"))
+    }
+
+    fn read_found<'a>(
+        &self,
+        _item: &'a [u8],
+        _now: Timestamp,
+    ) -> Result<DecodedRecord<'a>, QuarantineReason> {
+        Err(QuarantineReason::new("unsupported", "the vendor has no search"))
     }
 
     fn verify(&self, push: RawPush) -> Result<VerifiedPush, PushRefusal> {

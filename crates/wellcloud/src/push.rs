@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::Range};
 use bytes::Bytes;
 use encoding_rs::GB18030;
 use outdial_core::{
-    AccountId, DecodedPush, PushItem, QuarantineReason, VerifiedPush, Warning,
+    AccountId, DecodedPush, DecodedRecord, PushItem, QuarantineReason, VerifiedPush, Warning,
     json::{FieldReader, split_array, split_object},
 };
 use serde_json::value::RawValue;
@@ -23,8 +23,7 @@ pub fn decode(account: &AccountId, push: &VerifiedPush) -> DecodedPush {
         Cow::Borrowed(_) => push.payload.slice_ref(part),
         Cow::Owned(_) => Bytes::copy_from_slice(part),
     };
-    let read = |fields: FieldReader<'_>| {
-        let mut decoded = normalize(account, fields, push.raw.received_at);
+    let warned = |mut decoded: DecodedRecord<'static>| {
         decoded.warnings.extend(text.warning.map(|code| Warning { field: "", code }));
         decoded
     };
@@ -32,7 +31,7 @@ pub fn decode(account: &AccountId, push: &VerifiedPush) -> DecodedPush {
     if let Ok(results) = serde_json::from_slice::<Vec<&RawValue>>(bytes) {
         let items = results.into_iter().map(|result| PushItem {
             raw: slice(result.get().as_bytes()),
-            result: FieldReader::parse(result.get(), &RESULT_FIELDS).map(read),
+            result: read(account, result.get(), Some(result), push).map(warned),
         });
         return DecodedPush { items: items.collect(), answer: None };
     }
@@ -49,10 +48,26 @@ pub fn decode(account: &AccountId, push: &VerifiedPush) -> DecodedPush {
             .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"));
         PushItem {
             raw: slice(part),
-            result: text.and_then(|text| FieldReader::parse(text, &RESULT_FIELDS)).map(read),
+            result: text.and_then(|text| read(account, text, None, push)).map(warned),
         }
     });
     DecodedPush { items: items.collect(), answer: None }
+}
+
+/// Reads one result; what is known to be JSON is not looked through again.
+fn read<'a>(
+    account: &AccountId,
+    json: &'a str,
+    known: Option<&'a RawValue>,
+    push: &VerifiedPush,
+) -> Result<DecodedRecord<'static>, QuarantineReason> {
+    let fields = FieldReader::parse(json, &RESULT_FIELDS)?;
+    let mut decoded = normalize(account, fields, push.raw.received_at);
+    match known {
+        Some(known) => decoded.record.raw = Some(Cow::Borrowed(known)),
+        None => decoded.record.attach_raw(json.as_bytes()),
+    }
+    Ok(decoded.into_owned())
 }
 
 /// Where the results of a body begin and end that is no JSON as a whole, or a single object.

@@ -20,7 +20,7 @@ fn records(body: &[u8]) -> Vec<CallRecord> {
     decode(body).items.into_iter().map(|item| item.result.unwrap().record).collect()
 }
 
-fn one(fields: Value) -> outdial_core::DecodedRecord {
+fn one(fields: Value) -> outdial_core::DecodedRecord<'static> {
     let body = serde_json::to_vec(&json!([fields])).unwrap();
     decode(&body).items.remove(0).result.unwrap()
 }
@@ -68,7 +68,7 @@ fn entries_never_dialled_get_an_id_that_repeats() {
     let entry = json!({"id": "7", "activityId": "a", "round": 1, "state": -10});
     let (first, again) = (one(entry.clone()).record, one(entry).record);
     assert_eq!(first.call_id, again.call_id);
-    assert!(first.call_id.starts_with("nd-") && first.id == format!("wc-main/{}", first.call_id));
+    assert!(first.call_id.starts_with("nd-") && first.id() == format!("wc-main/{}", first.call_id));
     assert_eq!((first.disposition, first.outcome.as_str()), (Disposition::NotDialled, "expired"));
     for other in [
         json!({"id": "8", "activityId": "a", "round": 1, "state": -10}),

@@ -11,7 +11,7 @@ use super::{
     scan::each_member,
     value::{Form, Value, holds_broken_text, is_blank, parse_integer},
 };
-use crate::{DecodedRecord, QuarantineReason, Warning};
+use crate::{DecodedRecord, QuarantineReason, UserData, Warning};
 
 /// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
 pub struct FieldReader<'a> {
@@ -101,11 +101,6 @@ impl<'a> FieldReader<'a> {
         self.whole
     }
 
-    /// The record as it came, to be kept.
-    pub fn raw(&self) -> Option<Box<RawValue>> {
-        RawValue::from_string(self.whole.to_owned()).ok()
-    }
-
     /// Notes that a field could not be used.
     pub fn warn(&mut self, field: Field, code: &'static str) {
         self.warn_of(self.known.name(field), code);
@@ -119,11 +114,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// A field as text: a string, or a number exactly as it is written. Empty and blank text is absent.
-    pub fn text(&mut self, field: Field) -> Option<String> {
-        self.scalar(field).map(Cow::into_owned)
-    }
-
-    fn scalar(&mut self, field: Field) -> Option<Cow<'a, str>> {
+    pub fn text(&mut self, field: Field) -> Option<Cow<'a, str>> {
         let value = self.values[field.place()]?;
         match value.text() {
             Some(text) => (!is_blank(&text)).then_some(text),
@@ -138,7 +129,7 @@ impl<'a> FieldReader<'a> {
 
     /// A field as a whole number, from a number or a string.
     pub fn integer(&mut self, field: Field) -> Option<i64> {
-        let text = self.scalar(field)?;
+        let text = self.text(field)?;
         let value = parse_integer(&text);
         if value.is_none() {
             self.warn(field, "not_an_integer");
@@ -149,8 +140,11 @@ impl<'a> FieldReader<'a> {
     /// A field as an object: an object as it is, or one written inside a string. PHP writes an empty object as `[]`, so an
     /// empty list, an empty object, an empty string and null are all absent. An object inside a string that is nested too deep
     /// stays text: the record that holds it has to be readable again.
-    pub fn object(&mut self, field: Field) -> Option<Map<String, Tree>> {
+    pub fn object(&mut self, field: Field) -> Option<UserData<'a>> {
         let value = self.values[field.place()]?;
+        if value.form == Form::Flat {
+            return Some(UserData::as_it_came(value.json));
+        }
         let tree = match serde_json::from_str(value.json) {
             Ok(Tree::String(text)) if exceeds_depth(text.as_bytes(), DEPTH_LIMIT) => Tree::String(text),
             Ok(Tree::String(text)) => match serde_json::from_str(&text) {
@@ -164,17 +158,18 @@ impl<'a> FieldReader<'a> {
                 return None;
             }
         };
-        match tree {
-            Tree::Object(fields) => (!fields.is_empty()).then_some(fields),
-            Tree::Null => None,
-            Tree::Array(items) if items.is_empty() => None,
-            Tree::String(text) => Some(Map::from_iter([("text".to_owned(), Tree::String(text))])),
-            Tree::Array(items) => Some(Map::from_iter([("list".to_owned(), Tree::Array(items))])),
+        let fields = match tree {
+            Tree::Object(fields) => fields,
+            Tree::Null => Map::new(),
+            Tree::Array(items) if items.is_empty() => Map::new(),
+            Tree::String(text) => Map::from_iter([("text".to_owned(), Tree::String(text))]),
+            Tree::Array(items) => Map::from_iter([("list".to_owned(), Tree::Array(items))]),
             _ => {
                 self.warn(field, "not_an_object");
-                None
+                return None;
             }
-        }
+        };
+        (!fields.is_empty()).then(|| UserData::from(fields))
     }
 
     /// Names that no document of the vendor has, each once and in order, at most [`DecodedRecord::UNKNOWN_LIMIT`].
@@ -251,7 +246,7 @@ mod tests {
         let nested = |depth| format!(r#"{{\"a\":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         let read = |depth| {
             let text = format!(r#"{{"user_data":"{}"}}"#, nested(depth));
-            parse(&text).unwrap().object(KNOWN.field("user_data")).unwrap()
+            parse(&text).unwrap().object(KNOWN.field("user_data")).unwrap().into_owned()
         };
         assert!(read(99).contains_key("a"));
         // 126 is what the parser takes by itself, and what it would not take again with a record and an event around it.

@@ -6,11 +6,14 @@ mod known;
 mod plain;
 mod scan;
 mod value;
+mod write;
 
 pub use fields::FieldReader;
 pub use known::{Field, KnownFields};
+pub(crate) use plain::flat_text;
 pub use scan::{Member, exceeds_depth, split_array, split_object, string_end};
 pub use value::{parse_integer, scalar_text};
+pub(crate) use write::{WriteJson, is_plain, write_any, write_text};
 
 /// Deepest nesting that a record may have.
 const DEPTH_LIMIT: usize = 100;

@@ -1,11 +1,13 @@
 //! Takes an object apart in the one pass that also shows that it is JSON. It knows plain forms alone, which vendors write
 //! nearly always: at the first byte that is anything else it gives up, and a parser has to judge.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::{
     DEPTH_LIMIT, KnownFields, exceeds_depth,
-    value::{Form, Value, holds_broken_text},
+    value::{Form, Value, holds_broken_text, is_blank},
 };
 
 /// Most members of an object that is given out as it came: each is compared with each.
@@ -43,6 +45,20 @@ pub(super) fn take_apart<'a>(
     }
     let end = pass.at;
     pass.next_byte().is_none().then(|| text.get(start..end)).flatten()
+}
+
+static NO_NAMES: KnownFields = KnownFields::new(&[]);
+
+/// The text of a member of an object that was found to be flat, or its number as it is written. Blank text is absent.
+pub(crate) fn flat_text<'a>(flat: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let mut found = None;
+    take_apart(flat, &NO_NAMES, |key, value| {
+        if matches!(key, Key::Unknown(key) if key == name) {
+            found = Some(value);
+        }
+    })?;
+    let value = found.filter(|value| !matches!(value.json, "true" | "false"))?;
+    value.text().filter(|text| !is_blank(text))
 }
 
 struct Pass<'a> {
@@ -228,7 +244,7 @@ fn escape_length(bytes: &[u8]) -> Option<usize> {
 
 /// Where the plain part of a string ends that begins at `at`: at a quote, a backslash, a control character, or the end.
 /// Eight bytes at a time, as most strings are short.
-fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*chunk);
         let found = (bytes_below(word, 0x20)

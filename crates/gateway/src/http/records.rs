@@ -4,7 +4,7 @@ use std::io;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use outdial_core::{AccountId, CallRecord, Error, ErrorClass, RecordQuery};
+use outdial_core::{AccountId, Error, ErrorClass, Record, RecordQuery};
 use outdial_store::{CallRecords, Store};
 use serde::Serialize;
 
@@ -20,20 +20,16 @@ use crate::{
     auth::Scope,
     params::ID_LIMIT,
     query::{
-        CsvWriter, Cursors, PageWarning, RecordQueries, RecordsPage, RecordsRequest, Source, Walk,
-        check_search, covered_account, read_include, read_source,
+        CsvWriter, Cursors, PageWarning, RecordQueries, RecordsRequest, Source, Walk, check_search,
+        covered_account, read_include, read_source,
     },
     upstream::Trace,
 };
 
 const FORMS: &[&str] = &["application/json", "application/x-ndjson", "text/csv"];
 
-#[derive(Serialize)]
-struct Page {
-    data: Vec<CallRecord>,
-    next_cursor: Option<String>,
-    warnings: Vec<PageWarning>,
-}
+/// Records that there is room for before the first is written.
+const ROOM_RECORDS: usize = 128;
 
 /// Call records that pass the filters.
 pub async fn list(
@@ -50,23 +46,81 @@ pub async fn list(
     let mut walk: Walk = cursors.load(cursor.as_deref(), &binding).await?.unwrap_or_default();
     let trace = trace(&request);
     // The first page is read before the head of a stream is sent, so that a failure still has a status.
-    let first = queries.page(&wanted, &mut walk, &trace).await?;
     if form != FORMS[0] {
-        let include_raw = wanted.include_raw;
-        let stream = RecordStream {
-            queries: queries.into_inner(),
-            wanted,
-            walk,
-            trace,
-            request_id: RequestId::get(&request),
-            next: Some(first),
-            csv: (form == FORMS[2]).then(|| CsvWriter::new(include_raw)),
-            header_sent: false,
-        };
+        let mut rows = Rows::new((form == FORMS[2]).then(|| CsvWriter::new(wanted.include_raw)));
+        let first = rows.read(&queries, &wanted, &mut walk, &trace).await?;
+        let request_id = RequestId::get(&request);
+        let queries = queries.into_inner();
+        let stream = RecordStream { queries, wanted, walk, trace, request_id, next: Some(first), rows };
         return Ok(HttpResponse::Ok().content_type(form).streaming(stream.into_chunks()));
     }
+    let mut text = Vec::with_capacity(room(&wanted));
+    text.extend_from_slice(b"{\"data\":[");
+    let mut write = |record: &Record<'_>| {
+        if text.last() != Some(&b'[') {
+            text.push(b',');
+        }
+        record.write_json(&mut text);
+    };
+    let warnings = queries.page(&wanted, &mut walk, &trace, &mut write).await?;
     let next_cursor = cursors.save(binding, (!walk.done).then_some(walk)).await?;
-    Ok(HttpResponse::Ok().json(Page { data: first.records, next_cursor, warnings: first.warnings }))
+    // The rest is an object too, whose bracket is the comma behind the list.
+    let end = serde_json::to_vec(&PageEnd { next_cursor, warnings })
+        .map_err(|error| ApiError::from(Error::new(ErrorClass::Internal, "internal", error.to_string())))?;
+    text.extend_from_slice(b"],");
+    text.extend_from_slice(&end[1..]);
+    Ok(HttpResponse::Ok().content_type(form).body(text))
+}
+
+/// What stands behind the records of a page.
+#[derive(Serialize)]
+struct PageEnd {
+    next_cursor: Option<String>,
+    warnings: Vec<PageWarning>,
+}
+
+/// Room for a page of usual records.
+fn room(wanted: &RecordsRequest) -> usize {
+    wanted.limit.min(ROOM_RECORDS) * 1024 + 512
+}
+
+/// Records as lines: CSV, or else NDJSON.
+struct Rows {
+    csv: Option<CsvWriter>,
+    header_sent: bool,
+}
+
+impl Rows {
+    const fn new(csv: Option<CsvWriter>) -> Self {
+        Self { csv, header_sent: false }
+    }
+
+    /// Reads and writes the next page.
+    async fn read(
+        &mut self,
+        queries: &RecordQueries,
+        wanted: &RecordsRequest,
+        walk: &mut Walk,
+        trace: &Trace,
+    ) -> Result<Bytes, ApiError> {
+        let mut text = Vec::with_capacity(room(wanted));
+        if let Some(csv) = &mut self.csv
+            && !self.header_sent
+        {
+            text.extend(csv.header());
+        }
+        let csv = &mut self.csv;
+        let mut write = |record: &Record<'_>| match csv {
+            Some(csv) => text.extend(csv.row(record)),
+            None => {
+                record.write_json(&mut text);
+                text.push(b'\n');
+            }
+        };
+        queries.page(wanted, walk, trace, &mut write).await?;
+        self.header_sent = true;
+        Ok(Bytes::from(text))
+    }
 }
 
 /// All pages of a walk, as chunks of text.
@@ -76,9 +130,8 @@ struct RecordStream {
     walk: Walk,
     trace: Trace,
     request_id: String,
-    next: Option<RecordsPage>,
-    csv: Option<CsvWriter>,
-    header_sent: bool,
+    next: Option<Bytes>,
+    rows: Rows,
 }
 
 impl RecordStream {
@@ -88,41 +141,22 @@ impl RecordStream {
             let page = match stream.next.take() {
                 Some(page) => Ok(page),
                 None if stream.walk.done => return None,
-                None => stream.queries.page(&stream.wanted, &mut stream.walk, &stream.trace).await,
+                None => {
+                    let RecordStream { queries, wanted, walk, trace, rows, .. } = &mut stream;
+                    rows.read(queries, wanted, walk, trace).await
+                }
             };
             match page {
-                Ok(page) => Some((Ok(stream.write(&page)), Some(stream))),
+                Ok(page) => Some((Ok(page), Some(stream))),
                 Err(error) => Some((stream.end_with(&Failure::from(error)), None)),
             }
         })
     }
 
-    fn write(&mut self, page: &RecordsPage) -> Bytes {
-        let mut text = Vec::with_capacity(page.records.len() * 1024 + 512);
-        match &mut self.csv {
-            Some(csv) => {
-                if !std::mem::replace(&mut self.header_sent, true) {
-                    text.extend(csv.header());
-                }
-                for record in &page.records {
-                    text.extend(csv.row(record));
-                }
-            }
-            None => {
-                for record in &page.records {
-                    if serde_json::to_writer(&mut text, record).is_ok() {
-                        text.push(b'\n');
-                    }
-                }
-            }
-        }
-        Bytes::from(text)
-    }
-
     /// A failure in the middle: NDJSON says so in its last line, CSV is cut off, so that it does not look whole.
     fn end_with(&self, failure: &Failure) -> Result<Bytes, io::Error> {
         tracing::warn!(request_id = self.request_id, problem = %failure, "api.stream_cut");
-        if self.csv.is_some() {
+        if self.rows.csv.is_some() {
             return Err(io::Error::other("the records behind this place could not be read"));
         }
         Ok(Bytes::from(format!("{{\"problem\":{}}}\n", failure.body(&self.request_id))))

@@ -164,7 +164,7 @@ impl PushReceiver {
             let Some(batch) = batches.last_mut() else { continue };
             match item.result {
                 Ok(record) => {
-                    self.metrics.count_oddities(vendor.as_str(), &record);
+                    self.metrics.count_oddities(vendor.as_str(), &record, &item.raw);
                     batch.records.push(record.record);
                 }
                 Err(reason) => batch.quarantined.push(QuarantineDraft {

@@ -1,7 +1,7 @@
 //! Call records as CSV, for spreadsheets.
 
 use csv_core::{WriteResult, Writer};
-use outdial_core::CallRecord;
+use outdial_core::{PhoneNumber, Record};
 
 /// The columns, in order; behind them comes `raw` where it is wanted.
 const COLUMNS: [&str; 40] = [
@@ -66,7 +66,7 @@ impl CsvWriter {
     }
 
     /// A record's row.
-    pub fn row(&mut self, record: &CallRecord) -> Vec<u8> {
+    pub fn row(&mut self, record: &Record<'_>) -> Vec<u8> {
         let raw = record.raw.as_ref().map(|raw| raw.get().to_owned()).unwrap_or_default();
         let raw = self.include_raw.then_some(raw);
         self.line(fields(record).into_iter().chain(raw).map(neutralize))
@@ -105,11 +105,11 @@ fn neutralize(field: String) -> String {
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field }
 }
 
-fn fields(record: &CallRecord) -> Vec<String> {
+fn fields(record: &Record<'_>) -> Vec<String> {
     fn text<T: ToString>(value: Option<&T>) -> String {
         value.map(ToString::to_string).unwrap_or_default()
     }
-    let number = |value: &Option<outdial_core::PhoneNumber>| {
+    let number = |value: &Option<PhoneNumber<'_>>| {
         value.as_ref().map(|number| number.as_str().to_owned()).unwrap_or_default()
     };
     let region = record.called_region.as_ref();
@@ -117,10 +117,10 @@ fn fields(record: &CallRecord) -> Vec<String> {
     let leg = record.agent_leg.clone().unwrap_or_default();
     let user_data = record.user_data.as_ref().and_then(|data| serde_json::to_string(data).ok());
     vec![
-        record.id.clone(),
+        record.id(),
         record.account.to_string(),
         record.vendor.to_string(),
-        record.call_id.clone(),
+        record.call_id.to_string(),
         text(record.campaign_id.as_ref()),
         text(record.task_id.as_ref()),
         text(record.batch_id.as_ref()),
@@ -163,7 +163,7 @@ fn fields(record: &CallRecord) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outdial_core::{ReceivedVia, Timestamp, VendorId};
+    use outdial_core::{CallRecord, ReceivedVia, Timestamp, VendorId};
 
     #[test]
     fn a_row_has_every_column_and_no_formula() {

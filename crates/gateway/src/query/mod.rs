@@ -11,5 +11,5 @@ pub use self::{
     request::{
         RecordsRequest, Source, check_search, covered_account, covered_accounts, read_include, read_source,
     },
-    walk::{PageWarning, RecordQueries, RecordsPage, Walk},
+    walk::{PageWarning, RecordQueries, Walk},
 };

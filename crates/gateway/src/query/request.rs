@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outdial_core::{AccountId, Disposition, EndedBy, Outcome, RecordQuery, Vendor};
+use outdial_core::{AccountId, Disposition, EndedBy, Outcome, Record, RecordQuery, Vendor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -66,6 +66,14 @@ impl RecordsRequest {
         }
         let full_numbers = principal.has(Scope::RecordsPii);
         Ok((Self { accounts, query, source, include_raw, full_numbers, limit }, cursor))
+    }
+
+    /// A record as its reader may see it.
+    pub fn show<'a>(&self, mut record: Record<'a>) -> Record<'a> {
+        if !self.include_raw {
+            record.raw = None;
+        }
+        if self.full_numbers { record } else { record.masked() }
     }
 
     /// The ids of the accounts.

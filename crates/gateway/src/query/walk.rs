@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outdial_core::{AccountId, CallRecord, Clock, SearchRequest};
+use outdial_core::{AccountId, CallRecord, Clock, Record, SearchRequest};
 use outdial_store::{PageKey, Store};
 use serde::{Deserialize, Serialize};
 
@@ -54,13 +54,23 @@ pub struct PageWarning {
     pub detail: String,
 }
 
-/// A page.
-#[derive(Debug, Default)]
-pub struct RecordsPage {
-    /// As the reader may see them.
-    pub records: Vec<CallRecord>,
+/// Takes the records of a page one by one, as the reader may see them.
+pub type RecordSink<'s> = &'s mut dyn FnMut(&Record<'_>);
+
+/// A page while it is given out.
+struct Page<'s> {
+    sink: RecordSink<'s>,
+    /// Records that were given.
+    given: usize,
     /// What went wrong without stopping the walk.
-    pub warnings: Vec<PageWarning>,
+    warnings: Vec<PageWarning>,
+}
+
+impl Page<'_> {
+    fn give(&mut self, request: &RecordsRequest, record: Record<'_>) {
+        self.given += 1;
+        (self.sink)(&request.show(record));
+    }
 }
 
 impl RecordQueries {
@@ -74,20 +84,22 @@ impl RecordQueries {
         Self { store, upstream, clock, metrics }
     }
 
-    /// The next page of a walk, and moves the walk on. A page may be empty although more follow.
+    /// Gives the next page of a walk to `sink`, and moves the walk on. A page may be empty although more follow. Answers
+    /// what went wrong without stopping the walk.
     ///
     /// # Errors
-    /// What the vendor said, mapped; `store-unavailable`. The walk stays where it was.
+    /// What the vendor said, mapped; `store-unavailable`. Nothing was given then, and the walk stays where it was.
     pub async fn page(
         &self,
         request: &RecordsRequest,
         walk: &mut Walk,
         trace: &Trace,
-    ) -> Result<RecordsPage, ApiError> {
+        sink: RecordSink<'_>,
+    ) -> Result<Vec<PageWarning>, ApiError> {
         let mut next = walk.clone();
-        let mut page = RecordsPage::default();
+        let mut page = Page { sink, given: 0, warnings: Vec::new() };
         for _ in 0..EMPTY_PAGES {
-            if next.done || !page.records.is_empty() {
+            if next.done || page.given > 0 {
                 break;
             }
             match request.source {
@@ -99,9 +111,8 @@ impl RecordQueries {
                 }
             }
         }
-        page.records = page.records.into_iter().map(|record| shown(request, record)).collect();
         *walk = next;
-        Ok(page)
+        Ok(page.warnings)
     }
 
     async fn store_page(
@@ -109,14 +120,14 @@ impl RecordQueries {
         request: &RecordsRequest,
         accounts: &[AccountId],
         walk: &mut Walk,
-        page: &mut RecordsPage,
+        page: &mut Page<'_>,
     ) -> Result<(), ApiError> {
         if accounts.is_empty() {
             walk.done = true;
             return Ok(());
         }
         let found = self.store.query(accounts, &request.query, walk.after.take(), request.limit).await?;
-        page.records.extend(found.records);
+        found.records.into_iter().for_each(|record| page.give(request, record));
         walk.done = found.next.is_none();
         walk.after = found.next;
         Ok(())
@@ -127,7 +138,7 @@ impl RecordQueries {
         &self,
         request: &RecordsRequest,
         walk: &mut Walk,
-        page: &mut RecordsPage,
+        page: &mut Page<'_>,
         trace: &Trace,
     ) -> Result<(), ApiError> {
         let Some(account) = request.accounts.get(walk.at) else {
@@ -153,24 +164,34 @@ impl RecordQueries {
         account: &Arc<Account>,
         request: &RecordsRequest,
         walk: &mut Walk,
-        page: &mut RecordsPage,
+        page: &mut Page<'_>,
         trace: &Trace,
     ) -> Result<bool, ApiError> {
         let limit = u32::try_from(request.limit).unwrap_or(u32::MAX);
         let search = SearchRequest { query: &request.query, mark: walk.mark.as_deref(), limit };
         let vendor = account.vendor.descriptor().vendor.clone();
-        let found =
-            self.upstream.search(account, &search, trace, self.clock.now(), Priority::Interactive).await;
+        let found = self.upstream.search(account, &search, trace, Priority::Interactive).await;
         let found = found.map_err(|error| ApiError::from(error).of_account(&account.id, &vendor))?;
-        let mut unreadable = 0;
-        let mut records = Vec::with_capacity(found.items.len());
-        for item in found.items {
-            match item.result {
-                Ok(decoded) => {
-                    self.metrics.count_oddities(vendor.as_str(), &decoded);
-                    records.push(decoded.record);
+        let now = self.clock.now();
+        let (mut unreadable, mut matching, mut given) = (0, 0, 0);
+        for item in &found.items {
+            let Ok(decoded) = account.vendor.read_found(item, now) else {
+                unreadable += 1;
+                continue;
+            };
+            self.metrics.count_oddities(vendor.as_str(), &decoded, item);
+            let mut record = decoded.record;
+            // A vendor may know fewer filters than we do, and may give more records than were asked for.
+            if !request.query.matches(&record) {
+                continue;
+            }
+            matching += 1;
+            if matching > walk.skip && given < request.limit {
+                if request.include_raw {
+                    record.attach_raw(item);
                 }
-                Err(_) => unreadable += 1,
+                page.give(request, record);
+                given += 1;
             }
         }
         if unreadable > 0 && walk.skip == 0 {
@@ -180,19 +201,12 @@ impl RecordQueries {
                 detail: format!("{unreadable} records of the vendor's page could not be read."),
             });
         }
-        // A vendor may know fewer filters than we do, and may give more records than were asked for.
-        let matching = records.into_iter().filter(|record| request.query.matches(record));
-        let mut left = matching.skip(walk.skip);
-        let given: Vec<CallRecord> = left.by_ref().take(request.limit).collect();
-        let more_here = left.next().is_some();
-        let skip = walk.skip + given.len();
-        page.records.extend(given);
-        if more_here {
-            walk.skip = skip;
+        if matching > walk.skip + given {
+            walk.skip += given;
             return Ok(false);
         }
         walk.skip = 0;
-        let Some(mark) = found.next_mark else { return Ok(true) };
+        let Some(mark) = found.next_mark.clone() else { return Ok(true) };
         if !walk.seen.note(&mark) {
             tracing::warn!(account = %account.id, "search.repeated_mark");
             page.warnings.push(PageWarning {
@@ -220,23 +234,20 @@ impl RecordQueries {
         if request.source != Source::Vendor
             && let Some(record) = self.store.get(&account.id, call_id).await?
         {
-            return Ok(shown(request, record));
+            return Ok(request.show(record));
         }
         let searchable = account.vendor.descriptor().capabilities.record_search;
         if request.source == Source::Store || !searchable {
             return Err(ApiError::not_found());
         }
-        let (mut walk, mut page) = (Walk::default(), RecordsPage::default());
-        self.vendor_page(account, request, &mut walk, &mut page, trace).await?;
-        let found = page.records.into_iter().find(|record| record.call_id == call_id);
-        found.map(|record| shown(request, record)).ok_or_else(ApiError::not_found)
+        let mut found = None;
+        let mut keep = |record: &Record<'_>| {
+            if found.is_none() && record.call_id == call_id {
+                found = Some(record.clone().into_owned());
+            }
+        };
+        let mut page = Page { sink: &mut keep, given: 0, warnings: Vec::new() };
+        self.vendor_page(account, request, &mut Walk::default(), &mut page, trace).await?;
+        found.ok_or_else(ApiError::not_found)
     }
-}
-
-/// A record as its reader may see it.
-fn shown(request: &RecordsRequest, mut record: CallRecord) -> CallRecord {
-    if !request.include_raw {
-        record.raw = None;
-    }
-    if request.full_numbers { record } else { record.masked() }
 }

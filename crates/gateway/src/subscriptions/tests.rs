@@ -78,7 +78,7 @@ impl Bench {
             let account: AccountId = "wc-1".parse().unwrap();
             let call = format!("call-{n}-{}", now.millis());
             let mut record =
-                CallRecord::new(account, VendorId::new("wellcloud"), call, ReceivedVia::Push, now);
+                CallRecord::new(account, VendorId::new("wellcloud"), call.into(), ReceivedVia::Push, now);
             record.outcome = *outcome;
             let batch = Batch { records: vec![record], ..Batch::default() };
             self.store.append(batch, now).await.unwrap();

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     accounts::Account,
     telemetry::Metrics,
-    upstream::{Priority, Trace, Upstream},
+    upstream::{Found, Priority, Trace, Upstream},
 };
 
 /// Records that are asked for at once, and appended at once.
@@ -99,7 +99,7 @@ impl Walker<'_> {
                 Err(error) => return Ok(End::Failed(error)),
             };
             let next = found.next_mark.clone();
-            self.append(journal, walk, found).await?;
+            self.append(journal, walk, &found).await?;
             let Some(mark) = next else { return Ok(End::Whole) };
             if !walk.seen.note(&mark) {
                 tracing::warn!(account = %self.account.id, "sync.repeated_mark");
@@ -114,15 +114,14 @@ impl Walker<'_> {
         Ok(End::Paused)
     }
 
-    async fn search(&self, walk: &Walk) -> Result<SearchPage, Error> {
+    async fn search(&self, walk: &Walk) -> Found {
         let query = RecordQuery {
             started_from: Some(Timestamp::from_millis(walk.from)),
             started_to: Some(Timestamp::from_millis(walk.to)),
             ..RecordQuery::default()
         };
         let search = SearchRequest { query: &query, mark: walk.mark.as_deref(), limit: PAGE };
-        let now = self.clock.now();
-        self.upstream.search(self.account, &search, &Trace::default(), now, Priority::Background).await
+        self.upstream.search(self.account, &search, &Trace::default(), Priority::Background).await
     }
 
     /// Appends a page, and counts what came of it.
@@ -130,25 +129,26 @@ impl Walker<'_> {
         &self,
         journal: &Journal<'_>,
         walk: &mut Walk,
-        page: SearchPage,
+        page: &SearchPage,
     ) -> Result<(), StoreError> {
         let vendor = self.account.vendor.descriptor().vendor.as_str();
-        let mut items = page.items.into_iter().peekable();
-        while items.peek().is_some() {
+        let now = self.clock.now();
+        // A vendor may know no limit of a page.
+        for items in page.items.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
             let (mut batch, mut digests) = (Batch::default(), Vec::new());
-            // A vendor may know no limit of a page.
-            for item in items.by_ref().take(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
-                match item.result {
-                    Ok(decoded) => {
-                        self.metrics.count_oddities(vendor, &decoded);
-                        batch.records.push(decoded.record);
+            for item in items {
+                match self.account.vendor.read_found(item, now) {
+                    Ok(mut decoded) => {
+                        self.metrics.count_oddities(vendor, &decoded, item);
+                        decoded.record.attach_raw(item);
+                        batch.records.push(decoded.record.into_owned());
                     }
                     Err(reason) => {
                         walk.unreadable += 1;
                         self.metrics.count_sync_records(self.account, "unreadable", 1);
-                        let digest = digest(&item.raw);
+                        let digest = digest(item);
                         if !digests.contains(&digest) && !journal.knows_unreadable(&digest).await? {
-                            batch.quarantined.push(self.draft(item.raw, reason));
+                            batch.quarantined.push(self.draft(item.clone(), reason));
                             digests.push(digest);
                         }
                     }
@@ -169,7 +169,9 @@ impl Walker<'_> {
         let places: Vec<(Option<i64>, Option<String>)> = batch
             .records
             .iter()
-            .map(|record| (record.started_at.map(Timestamp::millis), record.campaign_id.clone()))
+            .map(|record| {
+                (record.started_at.map(Timestamp::millis), record.campaign_id.as_deref().map(str::to_owned))
+            })
             .collect();
         let now = self.clock.now();
         let appended = match self.store.append(batch.clone(), now).await {

@@ -209,8 +209,9 @@ impl Metrics {
     }
 
     /// Counts what was odd about a record: fields that no document has, values and codes that could not be used.
-    pub fn count_oddities(&self, vendor: &str, decoded: &DecodedRecord) {
-        self.drift.note(decoded);
+    /// `raw` is the vendor's own JSON.
+    pub fn count_oddities(&self, vendor: &str, decoded: &DecodedRecord<'_>, raw: &[u8]) {
+        self.drift.note(decoded, raw);
         for field in &decoded.unknown_fields {
             self.count_unknown_field(vendor, field);
         }

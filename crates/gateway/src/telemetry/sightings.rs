@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use outdial_core::{AccountId, CallRecord, DecodedRecord, ReceivedVia, Timestamp, Warning, json};
+use outdial_core::{AccountId, DecodedRecord, ReceivedVia, Record, Timestamp, Warning, json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -121,8 +121,8 @@ const fn source_word(source: ReceivedVia) -> &'static str {
 pub struct DriftLog(Mutex<BTreeMap<AccountId, Sightings>>);
 
 impl DriftLog {
-    /// Takes note of what is unknown in a record.
-    pub fn note(&self, decoded: &DecodedRecord) {
+    /// Takes note of what is unknown in a record, which came as `raw`.
+    pub fn note(&self, decoded: &DecodedRecord<'_>, raw: &[u8]) {
         let codes = decoded.warnings.iter().any(|warning| warning.code == UNKNOWN_CODE);
         if decoded.unknown_fields.is_empty() && !codes {
             return;
@@ -132,13 +132,14 @@ impl DriftLog {
         let held = log.entry(record.account.clone()).or_default();
         for field in &decoded.unknown_fields {
             let name = if is_plain_name(field) { field } else { OTHER };
-            note_one(held, record, DriftKind::Field, name, None, field);
+            note_one(held, (record, raw), DriftKind::Field, name, None, field);
         }
         for Warning { field, .. } in decoded.warnings.iter().filter(|warning| warning.code == UNKNOWN_CODE) {
-            let code =
-                member(record, field).and_then(json::scalar_text).or(record.vendor_codes.outcome.clone());
+            let code = member(raw, field)
+                .and_then(json::scalar_text)
+                .or_else(|| record.vendor_codes.outcome.as_deref().map(str::to_owned));
             let code = code.filter(|code| is_plain_name(code)).unwrap_or_else(|| OTHER.to_owned());
-            note_one(held, record, DriftKind::Code, field, Some(code), field);
+            note_one(held, (record, raw), DriftKind::Code, field, Some(code), field);
         }
     }
 
@@ -161,7 +162,7 @@ impl DriftLog {
 
 fn note_one(
     held: &mut Sightings,
-    record: &CallRecord,
+    (record, raw): (&Record<'_>, &[u8]),
     kind: DriftKind,
     name: &str,
     code: Option<String>,
@@ -171,18 +172,17 @@ fn note_one(
     let key = (kind, name.to_owned(), code.clone(), source_word(source));
     // The record is looked into for the first of its kind alone.
     let is_new = !held.holds(&key) && name != OTHER && code.as_deref() != Some(OTHER);
-    let sample = is_new.then(|| member(record, field).map(|value| shape(value.get()))).flatten();
+    let sample = is_new.then(|| member(raw, field).map(|value| shape(value.get()))).flatten();
     let name = name.to_owned();
     held.add([Sighting { kind, name, code, source, count: 1, first_seen_at: at, last_seen_at: at, sample }]);
 }
 
 /// A field of the vendor's own JSON.
-fn member<'a>(record: &'a CallRecord, field: &str) -> Option<&'a RawValue> {
-    let raw = record.raw.as_ref()?.get();
-    let members = json::split_object(raw.as_bytes())?;
-    let is_it = |key: &str| serde_json::from_str::<String>(key).is_ok_and(|key| key == field);
+fn member<'a>(raw: &'a [u8], field: &str) -> Option<&'a RawValue> {
+    let members = json::split_object(raw)?;
+    let is_it = |key: &[u8]| serde_json::from_slice::<String>(key).is_ok_and(|key| key == field);
     let found = members.iter().rev().find(|member| raw.get(member.key.clone()).is_some_and(is_it))?;
-    serde_json::from_str(raw.get(found.value.clone())?).ok()
+    serde_json::from_slice(raw.get(found.value.clone())?).ok()
 }
 
 /// The shape of a value: what it is made of, and nothing of what it says.
@@ -207,14 +207,13 @@ fn shape(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use outdial_core::VendorId;
+    use outdial_core::{CallRecord, VendorId};
 
     use super::*;
 
-    fn decoded(raw: &str, fields: &[&str], at: i64) -> DecodedRecord {
+    fn decoded(fields: &[&str], at: i64) -> DecodedRecord<'static> {
         let (account, now) = ("ic-1".parse().unwrap(), Timestamp::from_millis(at));
-        let mut record = CallRecord::new(account, VendorId::new("icsoc"), "1".into(), ReceivedVia::Push, now);
-        record.raw = Some(RawValue::from_string(raw.to_owned()).unwrap());
+        let record = CallRecord::new(account, VendorId::new("icsoc"), "1".into(), ReceivedVia::Push, now);
         let unknown_fields = fields.iter().map(|field| (*field).to_owned()).collect();
         DecodedRecord { record, unknown_fields, warnings: Vec::new() }
     }
@@ -226,11 +225,11 @@ mod tests {
     #[test]
     fn what_is_unknown_is_counted_by_name_and_shown_by_shape() {
         let log = DriftLog::default();
-        log.note(&decoded(r#"{"mood":"Call 13312345678, 张三"}"#, &["mood"], 5));
-        let mut second = decoded(r#"{"mood":7,"callresult":"42"}"#, &["mood"], 9);
+        log.note(&decoded(&["mood"], 5), r#"{"mood":"Call 13312345678, 张三"}"#.as_bytes());
+        let mut second = decoded(&["mood"], 9);
         second.warnings.push(Warning { field: "callresult", code: UNKNOWN_CODE });
         second.warnings.push(Warning { field: "mood", code: "not_text" });
-        log.note(&second);
+        log.note(&second, br#"{"mood":7,"callresult":"42"}"#);
         let list = list(&log);
         let of = |name: &str| list.iter().find(|sighting| sighting.name == name).unwrap();
         let mood = of("mood");
@@ -249,9 +248,9 @@ mod tests {
         let log = DriftLog::default();
         for n in 0..300 {
             let name: String = format!("{n:03}").bytes().map(|digit| char::from(digit + 49)).collect();
-            log.note(&decoded(&format!("{{\"{name}\":1}}"), &[&name], n));
+            log.note(&decoded(&[&name], n), format!("{{\"{name}\":1}}").as_bytes());
         }
-        log.note(&decoded(r#"{"13312345678":1}"#, &["13312345678"], 1));
+        log.note(&decoded(&["13312345678"], 1), r#"{"13312345678":1}"#.as_bytes());
         let list = list(&log);
         assert!(list.len() <= NAMES_LIMIT + 1);
         let other = list.iter().find(|sighting| sighting.name == OTHER).unwrap();
@@ -263,8 +262,8 @@ mod tests {
     #[test]
     fn what_two_replicas_saw_adds_up() {
         let (one, two) = (DriftLog::default(), DriftLog::default());
-        one.note(&decoded(r#"{"a":"x"}"#, &["a"], 7));
-        two.note(&decoded(r#"{"a":"y"}"#, &["a"], 3));
+        one.note(&decoded(&["a"], 7), r#"{"a":"x"}"#.as_bytes());
+        two.note(&decoded(&["a"], 3), r#"{"a":"y"}"#.as_bytes());
         let mut all = Sightings::default();
         all.add(list(&one));
         all.add(list(&two));

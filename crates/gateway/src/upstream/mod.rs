@@ -20,16 +20,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
-use outdial_core::{
-    AccountId, Clock, Error, ErrorClass, SearchPage, SearchRequest, SecretString, Timestamp, UpstreamFailure,
-};
+use outdial_core::{AccountId, Clock, Error, ErrorClass, SearchRequest, SecretString, UpstreamFailure};
 use outdial_store::Store;
 
 use self::{
     caller::{Access, Call, Caller, Operation, Ready, labels, unknown_outcome},
     gate::{CountedTurns, Gate},
     retries::RetryBudget,
-    searches::{Found, SearchKey, Searches},
+    searches::{SearchKey, Searches},
 };
 pub use self::{
     gate::{CallTimes, Ending, Priority, Turn},
@@ -37,6 +35,7 @@ pub use self::{
         CallerBody, Relay, RelayBounds, RelayCall, RelayFailure, Relayed, RelayedBody, UploadFault,
         check_path,
     },
+    searches::Found,
     tokens::{TokenState, Tokens},
     wire::{Exchange, Reuse, Unsent, Wire, WireError},
 };
@@ -225,7 +224,7 @@ impl Upstream {
     }
 
     /// Asks a vendor for one page of call records. What is asked for with background priority waits for all that is not. An
-    /// identical search that is under way is not made twice: all who wait get its page.
+    /// identical search that is under way is not made twice: all who wait share its page.
     ///
     /// # Errors
     /// What the vendor said, mapped, or why it could not be asked.
@@ -234,9 +233,8 @@ impl Upstream {
         account: &Arc<Account>,
         search: &SearchRequest<'_>,
         trace: &Trace,
-        now: Timestamp,
         priority: Priority,
-    ) -> Result<SearchPage, Error> {
+    ) -> Found {
         let request = account.vendor.search_request(search)?;
         let key = SearchKey::new(&account.id, priority, &request);
         let (found, is_shared) = self.searches.join(key, || {
@@ -245,7 +243,7 @@ impl Upstream {
                 let operation = Operation::Search;
                 let call = Call { account: &account, operation, request, trace: &trace, priority };
                 let started = Instant::now();
-                let found = make_search(&caller, call, now).await;
+                let found = make_search(&caller, call).await;
                 let failure = found.as_ref().err().map(|error| error.class);
                 caller.count(&account, operation, failure, started);
                 found
@@ -255,7 +253,7 @@ impl Upstream {
         if is_shared {
             self.caller.metrics.searches_shared.with_label_values(&labels(account)).inc();
         }
-        found.await.map(|page| Arc::try_unwrap(page).unwrap_or_else(|page| (*page).clone()))
+        found.await
     }
 }
 
@@ -266,12 +264,12 @@ const fn shows_refusal(status: u16) -> bool {
     matches!(status, 400..=499 | 500 | 503)
 }
 
-async fn make_search(caller: &Caller, call: Call<'_>, now: Timestamp) -> Found {
+async fn make_search(caller: &Caller, call: Call<'_>) -> Found {
     let account = call.account;
     let (answer, turn) = caller.call(call).await?;
     // A status that speaks for itself does so even if its body is broken.
     let found = match answer.body_problem.filter(|_| answer.response.status().is_success()) {
-        None => account.vendor.parse_search(&answer.response, now),
+        None => account.vendor.parse_search(&answer.response),
         Some(problem) => {
             let message = "The vendor's answer is not whole.";
             Err(Error::new(ErrorClass::Protocol, "upstream-protocol", message).with_detail(problem))

@@ -82,7 +82,7 @@ pub fn md5_hex(bytes: &[u8]) -> String {
 }
 
 /// The one record of a signed push of type 1.
-pub fn record_of(data: &str) -> DecodedRecord {
+pub fn record_of(data: &str) -> DecodedRecord<'static> {
     let adapter = with_secrets(SECRET);
     adapter.decode(&verify(&adapter, signed("1", data)).unwrap()).items.remove(0).result.unwrap()
 }

@@ -134,7 +134,7 @@ fn append_record(
             add_entry(&mut record, &entry);
         }
     }
-    let stored = records::find(connection, &record.id)?;
+    let stored = records::find(connection, &record.id())?;
     let Some((kept, event)) = join(stored.as_ref(), record, now) else { return Ok(Appended::Duplicate) };
     let position = append_event(connection, &event, last, start)?;
     records::upsert(connection, &kept, now)?;

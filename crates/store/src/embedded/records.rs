@@ -38,7 +38,7 @@ impl CallRecords for Embedded {
             let next = records
                 .last()
                 .filter(|_| full)
-                .map(|record| PageKey { sort_millis: record.sort_millis(), id: record.id.clone() });
+                .map(|record| PageKey { sort_millis: record.sort_millis(), id: record.id() });
             Ok(RecordPage { records, next })
         })
         .await
@@ -93,7 +93,7 @@ pub(super) fn upsert(connection: &Connection, record: &CallRecord, now: Timestam
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let json = serde_json::to_string(record).map_err(from_json)?;
     connection.prepare_cached(sql)?.execute(params![
-        record.id,
+        record.id(),
         record.account.as_str(),
         record.campaign_id,
         record.task_id,

@@ -92,7 +92,7 @@ impl Redis {
         submissions: &[Submission],
     ) -> Result<Known, StoreError> {
         let records = || submissions.iter().flat_map(|one| &one.batch.records);
-        let ids: Vec<&str> = unique(records().map(|record| record.id.as_str()));
+        let ids: Vec<String> = unique(records().map(outdial_core::CallRecord::id));
         let wanted: Vec<EntryKey> = unique(records().filter_map(wanted_entry));
         let mut known = Known::default();
         let mut pipeline = pipe();

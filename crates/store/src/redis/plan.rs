@@ -101,11 +101,11 @@ impl Plan {
         for Submission { batch, now } in submissions {
             let mut fates = Vec::with_capacity(batch.records.len());
             for record in &batch.records {
-                let state = match working.entry(record.id.clone()) {
+                let state = match working.entry(record.id()) {
                     Entry::Occupied(occupied) => occupied.into_mut(),
                     Entry::Vacant(vacant) => {
-                        order.push(record.id.clone());
-                        vacant.insert(read_known(known.records.get(&record.id))?)
+                        order.push(record.id());
+                        vacant.insert(read_known(known.records.get(&record.id()))?)
                     }
                 };
                 fates.push(plan.join(state, record.clone(), known, *now)?);
@@ -177,7 +177,7 @@ fn write(record: &CallRecord, expected: u32, changed_at: Timestamp) -> Result<Re
         arrival(record),
     );
     Ok(RecordWrite {
-        id: record.id.clone(),
+        id: record.id(),
         account: record.account.to_string(),
         expected,
         value: format!("{} {}", record.revision, serde_json::to_string(record).map_err(unwritable)?),

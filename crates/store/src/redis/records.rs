@@ -122,7 +122,7 @@ impl Redis {
     ) -> Result<RecordPage, StoreError> {
         let ids: Vec<String> = accounts.iter().map(|account| format!("{account}/{call_id}")).collect();
         let found = self.read_records(ids.iter().map(String::as_str)).await?;
-        let place = |record: &CallRecord| (score(record.sort_millis()), record.id.clone());
+        let place = |record: &CallRecord| (score(record.sort_millis()), record.id());
         let after = after.map(|key| (score(key.sort_millis), key.id));
         let mut records: Vec<CallRecord> = found
             .into_iter()
@@ -135,7 +135,7 @@ impl Redis {
         let next = records
             .last()
             .filter(|_| records.len() >= limit)
-            .map(|record| PageKey { sort_millis: record.sort_millis(), id: record.id.clone() });
+            .map(|record| PageKey { sort_millis: record.sort_millis(), id: record.id() });
         Ok(RecordPage { records, next })
     }
 

@@ -22,8 +22,13 @@ pub fn account(id: &str) -> AccountId {
 
 /// A call that was answered, started a second after the suite's start.
 pub fn record(account_id: &str, call_id: &str) -> CallRecord {
-    let mut record =
-        CallRecord::new(account(account_id), VENDOR, call_id.into(), ReceivedVia::Push, at(60_000));
+    let mut record = CallRecord::new(
+        account(account_id),
+        VENDOR,
+        call_id.to_owned().into(),
+        ReceivedVia::Push,
+        at(60_000),
+    );
     record.campaign_id = Some("c1".into());
     record.called = PhoneNumber::new("18512342456");
     record.disposition = Disposition::Connected;

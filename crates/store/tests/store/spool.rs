@@ -184,7 +184,7 @@ async fn the_oldest_goes_first_under_the_time_it_came() {
     let mut scene = Scene::set(false).await;
     for (n, outcome) in [Outcome::NoAnswer, Outcome::Busy, Outcome::Answered].into_iter().enumerate() {
         let mut call = record("ic-1", "68");
-        (call.outcome, call.vendor_codes.outcome) = (outcome, Some(outcome.to_string()));
+        (call.outcome, call.vendor_codes.outcome) = (outcome, Some(outcome.as_str().into()));
         let now = at(i64::try_from(n).unwrap() * 1_000);
         assert_eq!(scene.store().append(batch(vec![call]), now).await.unwrap(), [Appended::Spooled]);
     }

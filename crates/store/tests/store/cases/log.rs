@@ -143,7 +143,7 @@ pub async fn an_entry_lends_its_number(backend: &mut dyn Backend) {
     let store = backend.store();
     let rows = vec![entry("e1", "13300000000", Some("k1")), entry("e2", "13300000001", None)];
     store.put_entries(&account("ic-1"), "c1", "ros_1", rows, at(0)).await.unwrap();
-    let nameless = |call: &str, campaign: &str, entry: &str| {
+    let nameless = |call: &'static str, campaign: &'static str, entry: &'static str| {
         let mut call = record("ic-1", call);
         (call.called, call.campaign_id) = (None, Some(campaign.into()));
         call.roster_entry_id = Some(entry.into());
@@ -159,7 +159,7 @@ pub async fn an_entry_lends_its_number(backend: &mut dyn Backend) {
     for call in ["1", "2", "3", "4"] {
         let kept = store.get(&account("ic-1"), call).await.unwrap().unwrap();
         let number = kept.called.map(|number| number.as_str().to_owned());
-        let customer = kept.user_data.map(|data| data["customer_id"].clone());
+        let customer = kept.user_data.map(|data| data.fields()["customer_id"].clone());
         found.push((number, customer));
     }
     let text = |text: &str| Some(text.to_owned());

@@ -15,7 +15,7 @@ async fn walk(store: &dyn Store, accounts: &[&str], query: &RecordQuery, limit: 
     for _ in 0..100 {
         let page = store.query(&accounts, query, after, limit).await.unwrap();
         assert!(page.records.len() <= limit);
-        found.extend(page.records.into_iter().map(|record| record.id));
+        found.extend(page.records.into_iter().map(|record| record.id()));
         after = page.next;
         if after.is_none() {
             return found;
@@ -111,7 +111,7 @@ pub async fn calls_of_one_moment_are_paged_by_id(backend: &mut dyn Backend) {
         .iter()
         .flat_map(|account| (0..30).map(move |n| record(account, &format!("{n:02}"))))
         .collect();
-    let mut expected: Vec<String> = calls.iter().map(|call| call.id.clone()).collect();
+    let mut expected: Vec<String> = calls.iter().map(|call| call.id()).collect();
     append(&*store, calls).await;
     expected.sort();
     assert_eq!(walk(&*store, &["ic-1", "ic-2"], &RecordQuery::default(), 7).await, expected);

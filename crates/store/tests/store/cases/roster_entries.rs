@@ -69,8 +69,8 @@ pub async fn withheld_entries_expire(backend: &mut dyn Backend) {
 
 fn call(id: &str, entry: &str, round: u32, outcome: Outcome) -> CallRecord {
     let mut call = record("ic-1", id);
-    (call.roster_entry_id, call.round, call.outcome) = (Some(entry.to_owned()), Some(round), outcome);
-    call.vendor_codes.outcome = Some(outcome.to_string());
+    (call.roster_entry_id, call.round, call.outcome) = (Some(entry.to_owned().into()), Some(round), outcome);
+    call.vendor_codes.outcome = Some(outcome.as_str().into());
     if outcome == Outcome::Blocked {
         call.disposition = Disposition::NotDialled;
     }
@@ -90,7 +90,7 @@ pub async fn what_came_of_the_entries_of_a_roster(backend: &mut dyn Backend) {
     let mut elsewhere = call("90", "e3", 1, Outcome::Busy);
     elsewhere.campaign_id = Some("c2".into());
     let mut other_account = call("91", "e3", 1, Outcome::Busy);
-    (other_account.id, other_account.account) = ("ic-2/91".into(), account("ic-2"));
+    other_account.account = account("ic-2");
     let calls = vec![
         call("1", "e0", 1, Outcome::NoAnswer),
         call("2", "e0", 1, Outcome::NoAnswer),

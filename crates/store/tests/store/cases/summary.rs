@@ -10,8 +10,9 @@ use crate::{
 
 fn call(id: &str, entry: Option<&str>, round: Option<u32>, outcome: Outcome) -> CallRecord {
     let mut call = record("ic-1", id);
-    (call.roster_entry_id, call.round, call.outcome) = (entry.map(str::to_owned), round, outcome);
-    call.vendor_codes.outcome = Some(outcome.to_string());
+    (call.roster_entry_id, call.round, call.outcome) =
+        (entry.map(|entry| entry.to_owned().into()), round, outcome);
+    call.vendor_codes.outcome = Some(outcome.as_str().into());
     if outcome == Outcome::Blocked {
         call.disposition = Disposition::NotDialled;
     }
