@@ -8,7 +8,7 @@ use http::{
 use outdial_core::{
     AccountId, DecodedRecord, Disposition, EndedBy, Error, ErrorClass, Outcome, QuarantineReason,
     ReceivedVia, RecordQuery, SearchPage, SearchRequest, Timestamp, UpstreamFailure,
-    json::{FieldReader, parse_integer, scalar_text, split_array, split_object},
+    json::{FieldReader, Scanner, parse_integer, scalar_text, split_array, split_object},
 };
 use serde_json::value::RawValue;
 use time::{OffsetDateTime, macros::format_description, macros::offset};
@@ -16,7 +16,7 @@ use time::{OffsetDateTime, macros::format_description, macros::offset};
 use crate::{
     normalize::normalize,
     settings::Settings,
-    wire::{SEARCH, SearchParameters, SearchReply, TimeRange},
+    wire::{SEARCH, SearchParameters, TimeRange},
 };
 
 pub fn request(settings: &Settings, search: &SearchRequest<'_>) -> Result<Request<Bytes>, Error> {
@@ -102,16 +102,43 @@ pub fn parse(response: &Response<Bytes>) -> Result<SearchPage, Error> {
     Ok(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
 }
 
-/// Reads an answer that is as documented throughout, in one pass. `None` for any other, which is then read piece by piece.
+/// Splits an answer that is made as documented, in one walk. `None` for any other, which is then read piece by piece.
 fn read_whole(body: &Bytes) -> Option<SearchPage> {
-    let reply: SearchReply<'_> = serde_json::from_slice(body).ok()?;
-    if parse_integer(&scalar_text(reply.code)?)? != 0 {
+    let (mut code, mut results, mut mark) = (None, None, None);
+    let mut scanner = Scanner::new(body);
+    scanner.object(|name, scanner| match name {
+        b"code" => keep(&mut code, scanner),
+        b"data" => {
+            (results, mark) = (None, None);
+            scanner.object(|name, scanner| match name {
+                b"results" => keep_items(&mut results, body, scanner),
+                b"searchAfter" => keep(&mut mark, scanner),
+                _ => scanner.value().map(drop),
+            })
+        }
+        _ => scanner.value().map(drop),
+    })?;
+    if !scanner.is_at_end() || parse_integer(&text(code?)?)? != 0 {
         return None;
     }
-    let slice = |result: &RawValue| body.slice_ref(result.get().as_bytes());
-    let items: Vec<_> = reply.data.results.into_iter().map(slice).collect();
-    let mark = reply.data.search_after.and_then(scalar_text).filter(|mark| !mark.is_empty());
+    let items = results?;
+    let mark = mark.and_then(text).filter(|mark| !mark.is_empty());
     Some(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
+}
+
+fn keep<'a>(value: &mut Option<&'a [u8]>, scanner: &mut Scanner<'a>) -> Option<()> {
+    *value = Some(scanner.value()?);
+    Some(())
+}
+
+fn keep_items(items: &mut Option<Vec<Bytes>>, body: &Bytes, scanner: &mut Scanner<'_>) -> Option<()> {
+    let mut found = Vec::new();
+    scanner.list(|scanner| {
+        found.push(body.slice_ref(scanner.value()?));
+        Some(())
+    })?;
+    *items = Some(found);
+    Some(())
 }
 
 /// Keys and values of an object, both as bytes of the body.

@@ -15,25 +15,6 @@ pub struct TokenReply<'a> {
     pub refresh_token: Option<&'a RawValue>,
 }
 
-/// An answer to a search (ICSOC contract 1.2).
-#[derive(Deserialize)]
-pub struct SearchReply<'a> {
-    #[serde(borrow)]
-    pub code: &'a RawValue,
-    #[serde(borrow)]
-    pub data: SearchResults<'a>,
-}
-
-/// A page of calls.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SearchResults<'a> {
-    #[serde(borrow)]
-    pub results: Vec<&'a RawValue>,
-    #[serde(borrow)]
-    pub search_after: Option<&'a RawValue>,
-}
-
 /// A refusal of the token service, or of a call with a bad token.
 #[derive(Default, Deserialize)]
 pub struct OAuthFailure {

@@ -1,13 +1,13 @@
 //! The fields of one record, read leniently: strings where numbers are documented and the other way round.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use serde_json::{Map, Value as Tree, value::RawValue};
 
 use super::{
     DEPTH_LIMIT, Field, KnownFields, exceeds_depth,
     known::FIELDS_LIMIT,
-    plain::{Key, take_apart},
+    plain::take_apart,
     scan::each_member,
     value::{Form, Value, holds_broken_text, is_blank, parse_integer},
 };
@@ -16,11 +16,26 @@ use crate::{DecodedRecord, QuarantineReason, UserData, Warning};
 /// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
 pub struct FieldReader<'a> {
     known: &'static KnownFields,
-    whole: &'a str,
-    values: [Option<Value<'a>>; FIELDS_LIMIT],
+    text: &'a str,
+    /// Where the object stands in the text.
+    whole: Range<usize>,
+    values: [Place; FIELDS_LIMIT],
     unknown: Vec<Cow<'a, str>>,
     /// What was odd so far.
     pub warnings: Vec<Warning>,
+}
+
+/// Where a value stands in the text. Small, because there are many, and most are never looked at.
+#[derive(Clone, Copy)]
+struct Place {
+    /// `None` for a field that is absent.
+    form: Option<Form>,
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    const ABSENT: Self = Self { form: None, start: 0, end: 0 };
 }
 
 impl<'a> FieldReader<'a> {
@@ -43,16 +58,17 @@ impl<'a> FieldReader<'a> {
         Self::read_json(whole.get(), known)
     }
 
-    fn new(known: &'static KnownFields) -> Self {
-        Self { known, whole: "", values: [None; FIELDS_LIMIT], unknown: Vec::new(), warnings: Vec::new() }
+    fn new(text: &'a str, known: &'static KnownFields) -> Self {
+        let values = [Place::ABSENT; FIELDS_LIMIT];
+        Self { known, text, whole: 0..text.len(), values, unknown: Vec::new(), warnings: Vec::new() }
     }
 
     /// Reads what is written plainly, as nearly every record is.
     fn read_plain(text: &'a str, known: &'static KnownFields) -> Option<Self> {
-        let mut reader = Self::new(known);
-        reader.whole = take_apart(text, known, |key, value| match key {
-            Key::Known(place) => reader.keep(place, value),
-            Key::Unknown(name) => reader.note_unknown(Cow::Borrowed(name)),
+        let mut reader = Self::new(text, known);
+        reader.whole = take_apart(text, known, |key, form, value| match key {
+            Ok(place) => reader.keep(place, form, value),
+            Err(name) => reader.note_unknown(Cow::Borrowed(name)),
         })?;
         Some(reader)
     }
@@ -63,15 +79,14 @@ impl<'a> FieldReader<'a> {
             return Err(QuarantineReason::new("too_deep", format!("nested deeper than {DEPTH_LIMIT}")));
         }
         let has_escapes = json.contains("\\u");
-        let mut reader = Self::new(known);
-        reader.whole = json;
+        let mut reader = Self::new(json, known);
         let taken = each_member(json.as_bytes(), |member| {
-            let (key, value) = (Value::of(&json[member.key]).text()?, &json[member.value]);
+            let (key, value) = (Value::of(&json[member.key]).text()?, &json[member.value.clone()]);
             if has_escapes && holds_broken_text(value) {
                 return None;
             }
-            match known.find(&key) {
-                Some(place) => reader.keep(place, Value::of(value)),
+            match known.find(key.as_bytes()) {
+                Some(place) => reader.keep(place, Value::of(value).form, member.value),
                 None => reader.note_unknown(key),
             }
             Some(())
@@ -81,10 +96,21 @@ impl<'a> FieldReader<'a> {
         taken.map(|()| reader).ok_or_else(broken)
     }
 
-    fn keep(&mut self, place: usize, value: Value<'a>) {
-        if self.values[place].replace(value).is_some() {
+    fn keep(&mut self, place: usize, form: Form, value: Range<usize>) {
+        // A text of more than four gigabytes is none of ours; its end is not found then, and no field of it.
+        let bound = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        let place = &mut self.values[place];
+        let was_there = place.form.is_some();
+        *place = Place { form: Some(form), start: bound(value.start), end: bound(value.end) };
+        if was_there {
             self.warn_of("", "duplicate_key");
         }
+    }
+
+    fn value(&self, field: Field) -> Option<Value<'a>> {
+        let Place { form, start, end } = self.values[field.place()];
+        let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+        Some(Value { form: form?, json: self.text.get(range)? })
     }
 
     /// Beyond the limit names are not told apart, so that many of them cost no more than few.
@@ -98,7 +124,7 @@ impl<'a> FieldReader<'a> {
 
     /// The record as it came, without white space around it.
     pub fn whole(&self) -> &'a str {
-        self.whole
+        self.text.get(self.whole.clone()).unwrap_or_default()
     }
 
     /// Notes that a field could not be used.
@@ -115,7 +141,7 @@ impl<'a> FieldReader<'a> {
 
     /// A field as text: a string, or a number exactly as it is written. Empty and blank text is absent.
     pub fn text(&mut self, field: Field) -> Option<Cow<'a, str>> {
-        let value = self.values[field.place()]?;
+        let value = self.value(field)?;
         match value.text() {
             Some(text) => (!is_blank(&text)).then_some(text),
             None => {
@@ -141,7 +167,7 @@ impl<'a> FieldReader<'a> {
     /// empty list, an empty object, an empty string and null are all absent. An object inside a string that is nested too deep
     /// stays text: the record that holds it has to be readable again.
     pub fn object(&mut self, field: Field) -> Option<UserData<'a>> {
-        let value = self.values[field.place()]?;
+        let value = self.value(field)?;
         if value.form == Form::Flat {
             return Some(UserData::as_it_came(value.json));
         }

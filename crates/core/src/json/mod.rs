@@ -5,13 +5,16 @@ mod fields;
 mod known;
 mod plain;
 mod scan;
+mod scanner;
 mod value;
+mod words;
 mod write;
 
 pub use fields::FieldReader;
 pub use known::{Field, KnownFields};
 pub(crate) use plain::flat_text;
 pub use scan::{Member, exceeds_depth, split_array, split_object, string_end};
+pub use scanner::Scanner;
 pub use value::{parse_integer, scalar_text};
 pub(crate) use write::{WriteJson, is_plain, write_any, write_text};
 

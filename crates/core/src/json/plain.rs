@@ -1,13 +1,14 @@
 //! Takes an object apart in the one pass that also shows that it is JSON. It knows plain forms alone, which vendors write
 //! nearly always: at the first byte that is anything else it gives up, and a parser has to judge.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use serde_json::value::RawValue;
 
 use super::{
     DEPTH_LIMIT, KnownFields, exceeds_depth,
     value::{Form, Value, holds_broken_text, is_blank},
+    words::plain_end,
 };
 
 /// Most members of an object that is given out as it came: each is compared with each.
@@ -16,21 +17,14 @@ const FLAT_MEMBERS: usize = 16;
 /// A whole number of this many digits fits 64 bits, whatever its digits.
 const SHORT_NUMBER: usize = 18;
 
-/// A member's key.
-pub(super) enum Key<'a> {
-    /// The place of a documented name.
-    Known(usize),
-    /// Any other.
-    Unknown(&'a str),
-}
-
-/// Gives each member of the object that `text` is to `take`, and answers the object without white space around it. `None`
-/// when it is no object, no JSON, nested too deep, or written in a form that is not known here.
+/// Gives each member of the object that `text` is to `take`: the place of its name, or the name if it is not documented, and
+/// where its value stands in `text`. Answers where the object stands. `None` when it is no object, no JSON, nested too deep,
+/// or written in a form that is not known here.
 pub(super) fn take_apart<'a>(
     text: &'a str,
     known: &KnownFields,
-    mut take: impl FnMut(Key<'a>, Value<'a>),
-) -> Option<&'a str> {
+    mut take: impl FnMut(Result<usize, &'a str>, Form, Range<usize>),
+) -> Option<Range<usize>> {
     let mut pass = Pass { text, bytes: text.as_bytes(), at: 0 };
     pass.takes(b'{').then_some(())?;
     let start = pass.at - 1;
@@ -38,26 +32,44 @@ pub(super) fn take_apart<'a>(
     let mut expected = 0;
     let mut goes_on = !pass.takes(b'}');
     while goes_on {
-        let key = pass.key(known, &mut expected)?;
+        pass.takes(b'"').then_some(())?;
+        let key = pass.at;
+        let place = pass.known_key(known, expected).or_else(|| pass.any_key(known))?;
+        let name = key..pass.at - 1;
         pass.takes(b':').then_some(())?;
-        take(key, pass.value()?);
+        pass.next_byte()?;
+        let value = pass.at;
+        let form = pass.value()?;
+        if place == UNKNOWN {
+            take(Err(text.get(name)?), form, value..pass.at);
+        } else {
+            expected = place + 1;
+            take(Ok(place), form, value..pass.at);
+        }
         goes_on = pass.goes_on()?;
     }
     let end = pass.at;
-    pass.next_byte().is_none().then(|| text.get(start..end)).flatten()
+    pass.next_byte().is_none().then_some(start..end)
 }
+
+/// Stands for the place of a name that is not documented.
+const UNKNOWN: usize = usize::MAX;
 
 static NO_NAMES: KnownFields = KnownFields::new(&[]);
 
 /// The text of a member of an object that was found to be flat, or its number as it is written. Blank text is absent.
 pub(crate) fn flat_text<'a>(flat: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let mut found = None;
-    take_apart(flat, &NO_NAMES, |key, value| {
-        if matches!(key, Key::Unknown(key) if key == name) {
-            found = Some(value);
+    take_apart(flat, &NO_NAMES, |key, form, range| {
+        if key == Err(name) {
+            found = Some((form, range));
         }
     })?;
-    let value = found.filter(|value| !matches!(value.json, "true" | "false"))?;
+    let (form, range) = found?;
+    let value = Value { form, json: flat.get(range)? };
+    if matches!(value.json, "true" | "false") {
+        return None;
+    }
     value.text().filter(|text| !is_blank(text))
 }
 
@@ -69,6 +81,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// The next byte that is no white space.
+    #[inline]
     fn next_byte(&mut self) -> Option<u8> {
         loop {
             match *self.bytes.get(self.at)? {
@@ -79,6 +92,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Moves behind the next byte if it is this one.
+    #[inline]
     fn takes(&mut self, wanted: u8) -> bool {
         let is_it = self.next_byte() == Some(wanted);
         self.at += usize::from(is_it);
@@ -86,49 +100,50 @@ impl<'a> Pass<'a> {
     }
 
     /// Moves behind what follows a member: whether there is another one.
+    #[inline]
     fn goes_on(&mut self) -> Option<bool> {
         let byte = self.next_byte()?;
         self.at += 1;
         matches!(byte, b',' | b'}').then_some(byte == b',')
     }
 
-    fn key(&mut self, known: &KnownFields, expected: &mut usize) -> Option<Key<'a>> {
-        self.takes(b'"').then_some(())?;
-        if let Some(name) = known.at(*expected)
-            && let Some(rest) = self.bytes[self.at..].strip_prefix(name.as_bytes())
-            && rest.first() == Some(&b'"')
-        {
-            self.at += name.len() + 1;
-            *expected += 1;
-            return Some(Key::Known(*expected - 1));
-        }
-        let end = plain_end(self.bytes, self.at);
-        let key = self.text.get(self.at..end)?;
-        (self.bytes.get(end) == Some(&b'"')).then_some(())?;
-        self.at = end + 1;
-        let place = known.find(key);
-        *expected = place.map_or(*expected, |place| place + 1);
-        Some(place.map_or(Key::Unknown(key), Key::Known))
+    /// Moves behind a key, inside which it stands, if it is the name at the expected place.
+    #[inline]
+    fn known_key(&mut self, known: &KnownFields, expected: usize) -> Option<usize> {
+        let name = known.at(expected)?;
+        let is_it = self.bytes.get(self.at + name.len()) == Some(&b'"')
+            && self.bytes[self.at..].starts_with(name.as_bytes());
+        self.at += if is_it { name.len() + 1 } else { 0 };
+        is_it.then_some(expected)
     }
 
-    fn value(&mut self) -> Option<Value<'a>> {
-        let byte = self.next_byte()?;
+    /// Moves behind any key, inside which it stands: the place of the name.
+    #[inline]
+    fn any_key(&mut self, known: &KnownFields) -> Option<usize> {
+        let end = plain_end(self.bytes, self.at);
+        let place = known.find(self.bytes.get(self.at..end)?);
+        self.at = end + 1;
+        (self.bytes.get(end) == Some(&b'"')).then_some(place.unwrap_or(UNKNOWN))
+    }
+
+    /// Moves behind the value that begins here.
+    #[inline]
+    fn value(&mut self) -> Option<Form> {
         let start = self.at;
-        let form = match byte {
-            b'"' if self.string()? => Form::Escaped,
-            b'"' => Form::Text,
-            b'{' if self.flat_object().is_some() => Form::Flat,
+        match *self.bytes.get(start)? {
+            b'"' => self.string().map(|is_escaped| if is_escaped { Form::Escaped } else { Form::Text }),
+            b'{' if self.flat_object().is_some() => Some(Form::Flat),
             b'{' | b'[' => {
                 self.at = start;
-                self.nested()?
+                self.nested()
             }
-            b'n' => self.word(b"null", Form::Null)?,
-            _ => self.scalar()?,
-        };
-        Some(Value { form, json: self.text.get(start..self.at)? })
+            b'n' => self.word(b"null", Form::Null),
+            _ => self.scalar(),
+        }
     }
 
     /// Moves behind a string: whether it holds escapes.
+    #[inline]
     fn string(&mut self) -> Option<bool> {
         let mut at = self.at + 1;
         let mut is_escaped = false;
@@ -181,6 +196,7 @@ impl<'a> Pass<'a> {
         Some(is_whole.then_some(whole))
     }
 
+    #[inline]
     fn digits(&mut self) -> Option<usize> {
         let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += count;
@@ -242,31 +258,6 @@ fn escape_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where the plain part of a string ends that begins at `at`: at a quote, a backslash, a control character, or the end.
-/// Eight bytes at a time, as most strings are short.
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let found = (bytes_below(word, 0x20)
-            | bytes_below(word ^ (ONES * u64::from(b'"')), 1)
-            | bytes_below(word ^ (ONES * u64::from(b'\\')), 1))
-            & (ONES << 7);
-        if found != 0 {
-            return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or_default();
-        }
-        at += 8;
-    }
-    let is_plain = |byte: &&u8| **byte >= 0x20 && !matches!(**byte, b'"' | b'\\');
-    at + bytes.get(at..).unwrap_or_default().iter().take_while(is_plain).count()
-}
-
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-
-/// The highest bit of the first byte that is below `limit` is set, and that of none before it.
-const fn bytes_below(word: u64, limit: u64) -> u64 {
-    word.wrapping_sub(ONES * limit) & !word
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,15 +266,11 @@ mod tests {
 
     fn taken(text: &str) -> Option<Vec<(String, Form, &str)>> {
         let mut members = Vec::new();
-        let whole = take_apart(text, &KNOWN, |key, value| {
-            let key = match key {
-                Key::Known(place) => place.to_string(),
-                Key::Unknown(name) => name.to_owned(),
-            };
-            members.push((key, value.form, value.json));
-        });
-        assert!(whole.is_none_or(|whole| whole == text.trim()));
-        whole.map(|_| members)
+        let whole = take_apart(text, &KNOWN, |key, form, range| {
+            members.push((key.map_or_else(str::to_owned, |place| place.to_string()), form, &text[range]));
+        })?;
+        assert_eq!(&text[whole], text.trim());
+        Some(members)
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::words::quote_end;
+
 /// A member of an object, as ranges of the scanned bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -111,8 +113,8 @@ fn split_member(bytes: &[u8], piece: Range<usize>) -> Option<Member> {
 pub fn string_end(bytes: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
-        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        match bytes[at] {
+        at = quote_end(bytes, at);
+        match *bytes.get(at)? {
             b'"' => return Some(at + 1),
             _ => at += 2,
         }

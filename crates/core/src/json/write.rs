@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::plain::plain_end;
+use super::words::plain_end;
 
 /// A value that can append itself as JSON.
 pub(crate) trait WriteJson {
