@@ -70,13 +70,14 @@ impl Timestamp {
     /// records: formatting them piece by piece was the larger part of writing a page.
     fn write(self, text: &mut Text) -> Option<&str> {
         let millis = self.millis.clamp(*PRINTABLE_MILLIS.start(), *PRINTABLE_MILLIS.end());
-        let moment = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1000)).ok()?;
-        let (date, (hour, minute, second)) = (moment.date(), moment.time().as_hms());
+        let seconds = millis.div_euclid(1000);
+        let (year, month, day) = civil_date(seconds.div_euclid(DAY_SECONDS))?;
+        let of_day = u32::try_from(seconds.rem_euclid(DAY_SECONDS)).ok()?;
         *text = *b"0000-00-00T00:00:00.000Z";
-        put_digits(&mut text[0..4], u32::try_from(date.year()).ok()?);
-        let parts = [u8::from(date.month()), date.day(), hour, minute, second];
+        put_digits(&mut text[0..4], year);
+        let parts = [month, day, of_day / 3600, of_day / 60 % 60, of_day % 60];
         for (part, at) in parts.into_iter().zip([5, 8, 11, 14, 17]) {
-            put_digits(&mut text[at..at + 2], part.into());
+            put_digits(&mut text[at..at + 2], part);
         }
         let length = match self.precision {
             Precision::Millis => {
@@ -102,6 +103,26 @@ impl Timestamp {
             None => out.extend_from_slice(b"null"),
         }
     }
+}
+
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// Year, month and day of a day counted from the epoch, for the years from 0 on. Years are counted from March here, so that
+/// the day that only some of them have is their last, and in eras of 400 years, which are all alike.
+fn civil_date(day: i64) -> Option<(u32, u32, u32)> {
+    const ERA_DAYS: u32 = 146_097;
+    /// From the first of March of the year 400 before our count to the epoch.
+    const OFFSET: i64 = 719_468 + 146_097;
+    let day = u32::try_from(day + OFFSET).ok()?;
+    let (era, day) = (day / ERA_DAYS, day % ERA_DAYS);
+    // Each fourth year has a day more, but not each hundredth, but the four hundredth.
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Five months from March on have 153 days, and so have the five behind them.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    Some(((era * 400 + year + later).checked_sub(400)?, month, day))
 }
 
 /// The last digits of a number, as many as there is room for.
@@ -178,6 +199,22 @@ mod tests {
         }
         assert_eq!(Timestamp::parse("2021-03-23T17:24:36+08:00"), Timestamp::from_seconds(1_616_491_476));
         assert!(Timestamp::parse("2021-03-23 17:24:36").is_none());
+    }
+
+    #[test]
+    fn every_day_has_the_date_that_the_calendar_gives_it() {
+        let days =
+            PRINTABLE_MILLIS.start().div_euclid(86_400_000)..=PRINTABLE_MILLIS.end().div_euclid(86_400_000);
+        for day in days {
+            let date = OffsetDateTime::from_unix_timestamp(day * DAY_SECONDS).unwrap().date();
+            let expected =
+                (date.year().unsigned_abs(), u32::from(u8::from(date.month())), u32::from(date.day()));
+            assert_eq!(civil_date(day), Some(expected), "{date}");
+        }
+        for millis in [-1, 86_399_999, 951_827_696_789] {
+            let moment = Timestamp::from_millis(millis);
+            assert_eq!(Timestamp::parse(&moment.to_string()).map(Timestamp::millis), Some(millis));
+        }
     }
 
     #[test]

@@ -210,6 +210,8 @@ fn not_an_object() -> QuarantineReason {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     static KNOWN: KnownFields = KnownFields::new(&["a", "b", "c", "d", "e", "f", "g", "h", "user_data"]);
@@ -299,23 +301,88 @@ mod tests {
         assert_eq!(parse(&text).unwrap().unknown_fields().len(), DecodedRecord::UNKNOWN_LIMIT);
     }
 
+    /// What is read plainly is JSON, and a parser finds the same in it. Answers whether it was.
+    fn is_read_alike(text: &str) -> bool {
+        let Some(mut plain) = FieldReader::read_plain(text, &KNOWN) else { return false };
+        let whole: &RawValue = serde_json::from_str(text).unwrap();
+        let mut parsed = FieldReader::read_json(whole.get(), &KNOWN).unwrap_or_else(|_| panic!("{text}"));
+        assert_eq!((plain.whole(), plain.unknown_fields()), (parsed.whole(), parsed.unknown_fields()));
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            let field = KNOWN.field(name);
+            assert_eq!(plain.text(field), parsed.text(field), "{name} of {text}");
+            assert_eq!(plain.integer(field), parsed.integer(field), "{name} of {text}");
+        }
+        let data = KNOWN.field("user_data");
+        assert_eq!(plain.object(data), parsed.object(data), "{text}");
+        assert_eq!(plain.warnings, parsed.warnings, "{text}");
+        true
+    }
+
     #[test]
     fn both_ways_of_reading_find_the_same() {
         for text in [
             r#" {"a" : "x\n\u5f20" , "b":-1.5e3,"x":[1,{"k":"]"}],"user_data":{"k":"v"},"a":"last","c":"", "d":null}"#,
             r#"{"h":"1","g":"2","f":true,"e":"  ","y":"\\","x":{}}"#,
         ] {
-            let mut plain = FieldReader::read_plain(text, &KNOWN).unwrap();
-            let mut parsed = FieldReader::read_json(text.trim(), &KNOWN).unwrap();
-            assert_eq!((plain.whole(), plain.unknown_fields()), (parsed.whole(), parsed.unknown_fields()));
-            for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-                let field = KNOWN.field(name);
-                assert_eq!(plain.text(field), parsed.text(field), "{name}");
-                assert_eq!(plain.integer(field), parsed.integer(field), "{name}");
-            }
-            let data = KNOWN.field("user_data");
-            assert_eq!(plain.object(data), parsed.object(data));
-            assert_eq!(plain.warnings, parsed.warnings);
+            assert!(is_read_alike(text), "{text}");
+        }
+    }
+
+    const VALUES: &[&str] = &[
+        "1",
+        "-0",
+        "01",
+        "1.5e3",
+        "1e400",
+        "1.",
+        "-",
+        "null",
+        "nul",
+        "true",
+        "falsex",
+        "\"x\"",
+        "\" \"",
+        "\"12\"",
+        r#""\u00e9\/""#,
+        r#""\ud83d\ude00""#,
+        r#""\ud83d""#,
+        r#""\x""#,
+        "\"\n\"",
+        "\"",
+        "\\",
+        "{}",
+        "[]",
+        "[1,]",
+        r#"{"k":1}"#,
+        r#"{"k":1,"k":2}"#,
+        r#"{"k":"\ud83d"}"#,
+        r#"{"k":[{}]}"#,
+        r#"{"k":-}"#,
+        r#"{"k":"v","l":null}"#,
+        r#"{"k" :1}"#,
+        r#"{"k":1,}"#,
+        r#"[1,{"k":"]"}]"#,
+        r#""{\"k\":1}""#,
+        "12345678901234567890",
+        "",
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_plainly_is_read_alike(
+            members in proptest::collection::vec(
+                (
+                    proptest::sample::select(vec!["a", "b", "h", "user_data", "x", "\\u0061", ""]),
+                    proptest::sample::select(VALUES),
+                    proptest::sample::select(vec!["", " ", "\n"]),
+                ),
+                0..5,
+            ),
+            end in proptest::sample::select(vec!["}", "} ", ",}", "}}", "", "} x"]),
+        ) {
+            let members: Vec<_> =
+                members.iter().map(|(key, value, space)| format!("{space}\"{key}\"{space}:{space}{value}{space}")).collect();
+            is_read_alike(&format!("{{{}{end}", members.join(",")));
         }
     }
 

@@ -8,10 +8,9 @@ use super::{Record, UserData};
 use crate::{PhoneNumber, mask_numbers_in_text};
 
 impl Record<'_> {
-    /// The record for a reader who may not see numbers: caller and called are masked, and so is every place in
+    /// Hides what a reader without the right to numbers may not see: caller and called are masked, and so is every place in
     /// `user_data`, `raw` and `recording_url` where one of them, or a mobile number, stands.
-    #[must_use]
-    pub fn masked(mut self) -> Self {
+    pub fn mask(&mut self) {
         let numbers: HashSet<String> = [&self.caller, &self.called]
             .into_iter()
             .flatten()
@@ -23,11 +22,13 @@ impl Record<'_> {
         if let Some(extension) = self.agent.as_mut().and_then(|agent| agent.extension.as_mut()) {
             *extension = Cow::Owned(mask_numbers_in_text(extension, &known).into_owned());
         }
-        self.recording_url =
-            self.recording_url.map(|url| Cow::Owned(mask_numbers_in_text(&url, &known).into_owned()));
-        self.user_data = self.user_data.map(|data| UserData::from(masked_fields(data.into_fields(), &known)));
-        self.raw = self.raw.and_then(|raw| masked_raw(&raw, &known)).map(Cow::Owned);
-        self
+        if let Some(url) = &mut self.recording_url {
+            *url = Cow::Owned(mask_numbers_in_text(url, &known).into_owned());
+        }
+        if let Some(data) = self.user_data.take() {
+            self.user_data = Some(UserData::from(masked_fields(data.into_fields(), &known)));
+        }
+        self.raw = self.raw.take().and_then(|raw| masked_raw(&raw, &known)).map(Cow::Owned);
     }
 }
 
@@ -80,9 +81,25 @@ mod tests {
         full.recording_url = Some("https://rec.example.net/02112345678.mp3".into());
         full.user_data = serde_json::from_str(r#"{"phone":"02112345678","n":13312345678,"age":26}"#).unwrap();
         full.raw = serde_json::from_str(r#"{"called":"02112345678","start_time":"1623996691"}"#).unwrap();
-        let text = serde_json::to_string(&full.masked()).unwrap();
+        full.mask();
+        let text = serde_json::to_string(&full).unwrap();
         assert!(!text.contains("02112345678") && !text.contains("13312345678"), "{text}");
         assert!(text.contains("021****5678") && text.contains("133****5678") && text.contains("1623996691"));
         assert!(text.contains("\"age\":26"));
+    }
+
+    #[test]
+    fn masking_reaches_user_data_that_are_written_as_they_came() {
+        let mut found = record();
+        found.called = PhoneNumber::new("02112345678");
+        found.user_data = Some(UserData::as_it_came(r#"{"02112345678":"call 13312345678","n":13312345678}"#));
+        found.mask();
+        let mut text = Vec::new();
+        found.write_json(&mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.contains(r#""user_data":{"021****5678":"call 133****5678","n":"133****5678"}"#),
+            "{text}"
+        );
     }
 }

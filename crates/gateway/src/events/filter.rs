@@ -141,8 +141,9 @@ fn is_of_record(event_type: &str) -> bool {
 
 /// The event with the numbers of its record masked. All else keeps its bytes.
 fn mask(json: &str, data: &RawValue) -> Option<String> {
-    let record: CallRecord = serde_json::from_str(data.get()).ok()?;
-    let masked = serde_json::to_string(&record.masked()).ok()?;
+    let mut record: CallRecord = serde_json::from_str(data.get()).ok()?;
+    record.mask();
+    let masked = serde_json::to_string(&record).ok()?;
     let start = data.get().as_ptr().addr().checked_sub(json.as_ptr().addr())?;
     let (head, tail) = (json.get(..start)?, json.get(start + data.get().len()..)?);
     Some([head, &masked, tail].concat())

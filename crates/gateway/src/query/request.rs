@@ -68,12 +68,14 @@ impl RecordsRequest {
         Ok((Self { accounts, query, source, include_raw, full_numbers, limit }, cursor))
     }
 
-    /// A record as its reader may see it.
-    pub fn show<'a>(&self, mut record: Record<'a>) -> Record<'a> {
+    /// Takes out of a record what its reader may not see, or did not ask for.
+    pub fn restrict(&self, record: &mut Record<'_>) {
         if !self.include_raw {
             record.raw = None;
         }
-        if self.full_numbers { record } else { record.masked() }
+        if !self.full_numbers {
+            record.mask();
+        }
     }
 
     /// The ids of the accounts.

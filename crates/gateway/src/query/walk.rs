@@ -67,9 +67,10 @@ struct Page<'s> {
 }
 
 impl Page<'_> {
-    fn give(&mut self, request: &RecordsRequest, record: Record<'_>) {
+    fn give(&mut self, request: &RecordsRequest, record: &mut Record<'_>) {
         self.given += 1;
-        (self.sink)(&request.show(record));
+        request.restrict(record);
+        (self.sink)(record);
     }
 }
 
@@ -126,8 +127,8 @@ impl RecordQueries {
             walk.done = true;
             return Ok(());
         }
-        let found = self.store.query(accounts, &request.query, walk.after.take(), request.limit).await?;
-        found.records.into_iter().for_each(|record| page.give(request, record));
+        let mut found = self.store.query(accounts, &request.query, walk.after.take(), request.limit).await?;
+        found.records.iter_mut().for_each(|record| page.give(request, record));
         walk.done = found.next.is_none();
         walk.after = found.next;
         Ok(())
@@ -175,22 +176,21 @@ impl RecordQueries {
         let now = self.clock.now();
         let (mut unreadable, mut matching, mut given) = (0, 0, 0);
         for item in &found.items {
-            let Ok(decoded) = account.vendor.read_found(item, now) else {
+            let Ok(mut decoded) = account.vendor.read_found(item, now) else {
                 unreadable += 1;
                 continue;
             };
             self.metrics.count_oddities(vendor.as_str(), &decoded, item);
-            let mut record = decoded.record;
             // A vendor may know fewer filters than we do, and may give more records than were asked for.
-            if !request.query.matches(&record) {
+            if !request.query.matches(&decoded.record) {
                 continue;
             }
             matching += 1;
             if matching > walk.skip && given < request.limit {
                 if request.include_raw {
-                    record.attach_raw(item);
+                    decoded.record.attach_raw(item);
                 }
-                page.give(request, record);
+                page.give(request, &mut decoded.record);
                 given += 1;
             }
         }
@@ -232,9 +232,10 @@ impl RecordQueries {
     ) -> Result<CallRecord, ApiError> {
         let account = request.accounts.first().ok_or_else(ApiError::not_found)?;
         if request.source != Source::Vendor
-            && let Some(record) = self.store.get(&account.id, call_id).await?
+            && let Some(mut record) = self.store.get(&account.id, call_id).await?
         {
-            return Ok(request.show(record));
+            request.restrict(&mut record);
+            return Ok(record);
         }
         let searchable = account.vendor.descriptor().capabilities.record_search;
         if request.source == Source::Store || !searchable {
