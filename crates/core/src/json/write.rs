@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::words::plain_end;
+use super::words;
 
 /// A value that can append itself as JSON.
 pub(crate) trait WriteJson {
@@ -13,7 +13,7 @@ pub(crate) trait WriteJson {
 
 /// Whether a text needs no escapes.
 pub(crate) fn is_plain(text: &str) -> bool {
-    plain_end(text.as_bytes(), 0) == text.len()
+    words::is_plain(text.as_bytes())
 }
 
 /// Appends a string.
