@@ -63,12 +63,12 @@ impl Book {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return TurnAnswer::Paused(until - now);
         }
-        self.slots.retain(|_, (end, _)| *end > now);
-        let of_share = self.slots.values().filter(|(_, share)| *share == request.share).count();
-        let is_full = self.slots.len() >= to_size(limits.slots)
-            || (request.share == TurnShare::Half && of_share >= to_size(slots));
-        if is_full {
-            return TurnAnswer::Full;
+        if self.is_full(request, to_size(slots)) {
+            // Slots whose time is over are in nobody's way before this.
+            self.slots.retain(|_, (end, _)| *end > now);
+            if self.is_full(request, to_size(slots)) {
+                return TurnAnswer::Full;
+            }
         }
         if let Some(start) = self.starts.get(to_size(calls) - 1) {
             let wait = (*start + limits.period).saturating_duration_since(now);
@@ -78,6 +78,13 @@ impl Book {
         }
         self.note(request, now);
         TurnAnswer::Granted { replicas: 1 }
+    }
+
+    /// Whether no slot is left, or none of `allowed` for calls of this share.
+    fn is_full(&self, request: &TurnRequest<'_>, allowed: usize) -> bool {
+        let of_share = || self.slots.values().filter(|(_, share)| *share == request.share).count();
+        self.slots.len() >= to_size(request.limits.slots)
+            || (request.share == TurnShare::Half && of_share() >= allowed)
     }
 
     fn note(&mut self, request: &TurnRequest<'_>, now: Instant) {

@@ -14,6 +14,10 @@ impl Turns for Embedded {
         Ok(self.turns.take(request))
     }
 
+    fn take_turn_at_once(&self, request: &TurnRequest<'_>) -> Option<TurnAnswer> {
+        Some(self.turns.take(request))
+    }
+
     async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError> {
         self.turns.give_back(account, holder);
         Ok(())

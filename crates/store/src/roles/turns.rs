@@ -93,6 +93,11 @@ pub trait Turns: Send + Sync {
     /// `Unavailable`, `OutcomeUnknown`: then the slot may be taken until its life ends.
     async fn take_turn(&self, request: &TurnRequest<'_>) -> Result<TurnAnswer, StoreError>;
 
+    /// Does the same without waiting, where no other process has to be asked; `None` where one has to be.
+    fn take_turn_at_once(&self, _request: &TurnRequest<'_>) -> Option<TurnAnswer> {
+        None
+    }
+
     /// Gives the slot of a call back.
     ///
     /// # Errors

@@ -57,13 +57,13 @@ impl Drop for Slot {
         if !self.is_taken {
             return;
         }
+        if self.turns.store.give_turn_back_at_once(&self.account, &self.holder) {
+            self.freed.notify_waiters();
+            return;
+        }
         let (account, holder) = (self.account.clone(), std::mem::take(&mut self.holder));
         self.turns.local.give_back(&account, &holder);
         let (store, freed) = (Arc::clone(&self.turns.store), Arc::clone(&self.freed));
-        if store.give_turn_back_at_once(&account, &holder) {
-            freed.notify_waiters();
-            return;
-        }
         self.turns.tasks.spawn(async move {
             if let Err(error) = store.give_turn_back(&account, &holder).await {
                 tracing::debug!(%account, problem = %error, "turns.not_given_back");
@@ -101,6 +101,19 @@ impl CountedTurns {
     pub fn new(store: Arc<dyn Store>, tasks: Tasks, replica: String) -> Self {
         let (local, replicas, calls) = (LocalTurns::default(), AtomicU32::new(1), AtomicU64::new(0));
         Self { store, tasks, replica, local, replicas, calls, away_until: Mutex::default() }
+    }
+
+    /// Takes a turn if there is one and nobody else has to be asked. A store that answers at once is in this process: it
+    /// is never away, so nothing is noted of it.
+    pub fn take_at_once(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Slot> {
+        let slot = self.slot(wanted);
+        match self.store.take_turn_at_once(&self.request(wanted, &slot, wanted.limits)) {
+            Some(TurnAnswer::Granted { .. }) => Some(slot),
+            _ => {
+                slot.forget();
+                None
+            }
+        }
     }
 
     /// Takes a turn, or says why there is none now.

@@ -27,7 +27,11 @@ struct Waiter<'a>(&'a Line);
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.0.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+        // Nobody waits for anything but its end.
+        self.0.waiting.send_if_modified(|waiting| {
+            *waiting = waiting.saturating_sub(1);
+            *waiting == 0
+        });
     }
 }
 
@@ -40,9 +44,10 @@ impl Line {
     /// Waits to be the first, at most until the deadline. `None` when that passed, or when too many wait.
     pub async fn enter(&self, deadline: Instant) -> Option<FirstPlace<'_>> {
         let mut has_room = false;
-        self.waiting.send_modify(|waiting| {
+        self.waiting.send_if_modified(|waiting| {
             has_room = *waiting < WAITING_LIMIT;
             *waiting += usize::from(has_room);
+            false
         });
         if !has_room {
             return None;
@@ -50,6 +55,11 @@ impl Line {
         let waiter = Waiter(self);
         let permit = tokio::time::timeout_at(deadline.into(), self.first.acquire()).await;
         Some(FirstPlace { _permit: permit.ok()?.ok()?, _waiter: waiter })
+    }
+
+    /// Whether nobody waits here.
+    pub fn is_empty(&self) -> bool {
+        *self.waiting.borrow() == 0
     }
 
     /// Waits until nobody waits here, at most until the deadline. Answers whether that came about.

@@ -62,7 +62,18 @@ pub struct Gate {
 #[derive(Default)]
 struct State {
     circuit: Circuit,
+    /// The state of the circuit that the metric shows.
+    shown: Option<&'static str>,
     paused_until: Option<Instant>,
+}
+
+impl State {
+    fn pause(&self, deadline: Instant, now: Instant) -> Result<Option<Instant>, Refusal> {
+        match self.paused_until.filter(|until| *until > now) {
+            Some(until) if until >= deadline => Err(Refusal::Paused(until - now)),
+            paused => Ok(paused),
+        }
+    }
 }
 
 impl Gate {
@@ -97,7 +108,7 @@ impl Gate {
 
     /// The state of the circuit: `closed`, `open` or `half_open`. Asking shows it as a metric.
     pub fn circuit_word(&self) -> &'static str {
-        self.show_circuit(&self.state())
+        self.show_circuit(&mut self.state(), Instant::now())
     }
 
     /// Waits for a turn, at most until the call has to begin. The slot is free again a little after the call's end, whatever
@@ -107,7 +118,12 @@ impl Gate {
     /// `RateLimited` when no turn came in time, or the vendor asks to be spared for longer; `Unavailable` while the circuit
     /// is open.
     pub async fn turn(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Turn, Error> {
-        self.wait(priority, times).await.map_err(|refusal| self.refuse(refusal))
+        let turn = match self.turn_at_once(priority, times).transpose() {
+            Some(turn) => turn,
+            // Kept apart, so that the many calls that need not wait do not carry the state of a wait along.
+            None => Box::pin(self.wait(priority, times)).await,
+        };
+        turn.map_err(|refusal| self.refuse(refusal))
     }
 
     /// Whether it makes sense to wait for a turn.
@@ -124,8 +140,19 @@ impl Gate {
         refusal.explain(&self.vendor)
     }
 
+    /// A turn, if it makes sense to call, nobody waits who comes first, and nobody else has to be asked.
+    fn turn_at_once(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Option<Turn>, Refusal> {
+        let is_spared = self.check(times.begin_by)?.is_some();
+        let is_first =
+            self.interactive.is_empty() && (priority == Priority::Interactive || self.background.is_empty());
+        if is_spared || !is_first {
+            return Ok(None);
+        }
+        let slot = self.turns.take_at_once(&self.wanted(priority.share(), times));
+        slot.map(|slot| self.begin(slot, priority)).transpose()
+    }
+
     async fn wait(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Turn, Refusal> {
-        self.check(times.begin_by)?;
         let slot = self.slot(priority, times, Self::check).await?;
         self.begin(slot, priority)
     }
@@ -137,11 +164,11 @@ impl Gate {
         times: CallTimes,
         check: impl Fn(&Self, Instant) -> Result<Option<Instant>, Refusal>,
     ) -> Result<Slot, Refusal> {
-        let (line, share) = match priority {
-            Priority::Interactive => (&self.interactive, TurnShare::Whole),
-            Priority::Background => (&self.background, TurnShare::Half),
+        let line = match priority {
+            Priority::Interactive => &self.interactive,
+            Priority::Background => &self.background,
         };
-        let deadline = times.begin_by;
+        let (share, deadline) = (priority.share(), times.begin_by);
         let _first = line.enter(deadline).await.ok_or(Refusal::Busy(PAUSE.0))?;
         let mut poll = POLL.0;
         loop {
@@ -158,10 +185,7 @@ impl Gate {
             tokio::pin!(freed);
             freed.as_mut().enable();
             let now = Instant::now();
-            let life = times.end_by.saturating_duration_since(now) + GRACE;
-            let (account, limits) = (&self.account, self.limits);
-            let wanted = Wanted { account, limits, share, life, freed: &self.freed };
-            match self.turns.take(&wanted).await {
+            match self.turns.take(&self.wanted(share, times)).await {
                 Ok(slot) => return Ok(slot),
                 Err(TurnAnswer::TooSoon(wait)) => {
                     if now + wait >= deadline {
@@ -183,27 +207,29 @@ impl Gate {
         }
     }
 
+    fn wanted(&self, share: TurnShare, times: CallTimes) -> Wanted<'_> {
+        let life = times.end_by.saturating_duration_since(Instant::now()) + GRACE;
+        Wanted { account: &self.account, limits: self.limits, share, life, freed: &self.freed }
+    }
+
     /// Whether it makes sense to wait, and until when the vendor is spared.
     fn check(&self, deadline: Instant) -> Result<Option<Instant>, Refusal> {
-        permit(&self.state().circuit, Instant::now())?;
-        self.check_pause(deadline)
+        let (state, now) = (self.state(), Instant::now());
+        permit(&state.circuit, now)?;
+        state.pause(deadline, now)
     }
 
     /// Until when the vendor is spared because it asked for it, if that is before the deadline.
     fn check_pause(&self, deadline: Instant) -> Result<Option<Instant>, Refusal> {
-        let (state, now) = (self.state(), Instant::now());
-        match state.paused_until.filter(|until| *until > now) {
-            Some(until) if until >= deadline => Err(Refusal::Paused(until - now)),
-            paused => Ok(paused),
-        }
+        self.state().pause(deadline, Instant::now())
     }
 
     /// Makes a turn of a slot, unless the circuit opened meanwhile or another call is its probe.
     fn begin(self: &Arc<Self>, slot: Slot, priority: Priority) -> Result<Turn, Refusal> {
-        let mut state = self.state();
-        permit(&state.circuit, Instant::now())?;
+        let (mut state, now) = (self.state(), Instant::now());
+        permit(&state.circuit, now)?;
         let is_probe = state.circuit.begin();
-        self.show_circuit(&state);
+        self.show_circuit(&mut state, now);
         drop(state);
         Ok(Turn::new(Arc::clone(self), slot, priority, is_probe))
     }
@@ -216,7 +242,7 @@ impl Gate {
             Ending::Failed => {
                 if is_probe || state.circuit.word(now) == "closed" {
                     state.circuit.fail(now);
-                    if self.show_circuit(&state) == "open" {
+                    if self.show_circuit(&mut state, now) == "open" {
                         tracing::warn!(account = %self.account, "upstream.circuit_opened");
                     }
                 }
@@ -226,7 +252,7 @@ impl Gate {
                     tracing::info!(account = %self.account, "upstream.circuit_closed");
                 }
                 state.circuit.succeed();
-                self.show_circuit(&state);
+                self.show_circuit(&mut state, now);
             }
         }
         if let Ending::Limited(asked) = ending {
@@ -244,13 +270,16 @@ impl Gate {
     }
 
     fn abandon_probe(&self) {
-        let mut state = self.state();
-        state.circuit.abandon_probe(Instant::now());
-        self.show_circuit(&state);
+        let (mut state, now) = (self.state(), Instant::now());
+        state.circuit.abandon_probe(now);
+        self.show_circuit(&mut state, now);
     }
 
-    fn show_circuit(&self, state: &State) -> &'static str {
-        let shown = state.circuit.word(Instant::now());
+    fn show_circuit(&self, state: &mut State, now: Instant) -> &'static str {
+        let shown = state.circuit.word(now);
+        if state.shown.replace(shown) == Some(shown) {
+            return shown;
+        }
         for word in STATES {
             let labels = [self.account.as_str(), self.vendor.as_str(), word];
             self.metrics.upstream_circuit.with_label_values(&labels).set(i64::from(word == shown));

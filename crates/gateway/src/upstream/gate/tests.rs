@@ -1,5 +1,6 @@
 //! A gate over an embedded store.
 
+use futures_util::FutureExt;
 use outdial_core::{ManualClock, SecretString, Timestamp};
 use outdial_store::StoreSettings;
 use tempfile::TempDir;
@@ -65,6 +66,32 @@ async fn a_turn_that_comes_too_late_is_refused() {
     assert_eq!((refused.retry_after, scene.held_back("busy")), (Some(PAUSE.0), 1));
     drop(held);
     drop(scene.interactive().await);
+}
+
+#[tokio::test]
+async fn a_turn_that_is_there_is_had_at_once() {
+    let scene = scene(1_000.0, 1).await;
+    let at_once = |priority| scene.gate.turn(priority, within(30_000)).now_or_never();
+    for priority in [Priority::Interactive, Priority::Background] {
+        assert!(at_once(priority).unwrap().is_ok());
+    }
+    let held = at_once(Priority::Interactive).unwrap().unwrap();
+    assert!(at_once(Priority::Interactive).is_none(), "the slot is taken");
+    drop(held);
+}
+
+#[tokio::test]
+async fn nobody_passes_those_who_wait() {
+    let scene = scene(1_000.0, 1).await;
+    let held = scene.interactive().await;
+    let mut first = Box::pin(scene.interactive());
+    assert!(futures_util::poll!(&mut first).is_pending());
+    drop(held);
+    for priority in [Priority::Interactive, Priority::Background] {
+        let newcomer = scene.gate.turn(priority, within(30_000)).now_or_never();
+        assert!(newcomer.is_none(), "the slot is free, and another one waits for it");
+    }
+    drop(first.await);
 }
 
 #[tokio::test]

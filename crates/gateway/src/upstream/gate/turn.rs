@@ -7,6 +7,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use outdial_core::{Error, ErrorClass, Timestamp};
+use outdial_store::TurnShare;
 
 use super::{Gate, counted::Slot};
 use crate::retry_after::read_retry_after;
@@ -18,6 +19,16 @@ pub enum Priority {
     Interactive,
     /// Nobody: it goes when there is room.
     Background,
+}
+
+impl Priority {
+    /// How much of a vendor a call may use.
+    pub(super) const fn share(self) -> TurnShare {
+        match self {
+            Self::Interactive => TurnShare::Whole,
+            Self::Background => TurnShare::Half,
+        }
+    }
 }
 
 /// The times of a call that waits for its turn.
