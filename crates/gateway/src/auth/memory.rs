@@ -19,7 +19,6 @@ const LIMIT: usize = 4_096;
 type Key = [u8; 32];
 
 /// A token that was verified.
-#[derive(Clone)]
 pub(super) struct Verified {
     pub(super) principal: Arc<Principal>,
     pub(super) times: Times,
@@ -38,8 +37,10 @@ impl Memory {
         Sha256::digest(token.as_bytes()).into()
     }
 
-    pub(super) fn find(&self, key: &Key) -> Option<Verified> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    /// The caller of a token that was verified, if what is known of it still counts.
+    pub(super) fn find(&self, key: &Key, counts: impl FnOnce(&Verified) -> bool) -> Option<Arc<Principal>> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(key).filter(|verified| counts(verified)).map(|verified| Arc::clone(&verified.principal))
     }
 
     pub(super) fn keep(&self, key: Key, verified: Verified) {
@@ -48,9 +49,5 @@ impl Memory {
             held.clear();
         }
         held.insert(key, verified);
-    }
-
-    pub(super) fn forget(&self, key: &Key) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }

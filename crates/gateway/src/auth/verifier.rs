@@ -152,23 +152,23 @@ impl Verifier {
         }
     }
 
+    /// Who sends it, where the same token was verified a moment ago.
+    pub fn remembered(&self, authorization: Option<&str>) -> Option<Arc<Principal>> {
+        let key = Memory::key(bearer(authorization).ok()?);
+        self.memory.find(&key, |known| {
+            let has_keys = Arc::ptr_eq(&self.issuers[known.issuer].keys(), &known.keys);
+            has_keys && known.times.check(self.clock.now()).is_ok()
+        })
+    }
+
     async fn try_verify(&self, authorization: Option<&str>) -> Result<Arc<Principal>, &'static str> {
-        let (scheme, token) = authorization.and_then(|text| text.split_once(' ')).ok_or("missing")?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err("not_bearer");
+        if let Some(principal) = self.remembered(authorization) {
+            return Ok(principal);
         }
-        let token = token.trim();
-        let digest = Memory::key(token);
-        if let Some(known) = self.memory.find(&digest) {
-            if Arc::ptr_eq(&self.issuers[known.issuer].keys(), &known.keys) {
-                known.times.check(self.clock.now())?;
-                return Ok(known.principal);
-            }
-            self.memory.forget(&digest);
-        }
+        let token = bearer(authorization)?;
         let verified = self.check(token).await?;
         let principal = Arc::clone(&verified.principal);
-        self.memory.keep(digest, verified);
+        self.memory.keep(Memory::key(token), verified);
         Ok(principal)
     }
 
@@ -201,6 +201,12 @@ impl Verifier {
         });
         Ok(Verified { principal, times, issuer, keys })
     }
+}
+
+/// The token of a header's value.
+fn bearer(authorization: Option<&str>) -> Result<&str, &'static str> {
+    let (scheme, token) = authorization.and_then(|text| text.split_once(' ')).ok_or("missing")?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err("not_bearer") }
 }
 
 fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {

@@ -20,28 +20,50 @@ use actix_web::{
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::{passthrough::UPSTREAM, problem::Failure, routes::contract_pattern};
+use super::{
+    met::{API, Met},
+    passthrough::UPSTREAM,
+    problem::Failure,
+};
 use crate::{telemetry::Metrics, upstream::Trace};
 
+/// The route of requests that met none.
+const UNMATCHED: &str = "unmatched";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken from a caller.
 const REQUEST_ID_LIMIT: usize = 128;
 
-/// The id of a request.
+/// The id of a request, as it stands in a header: plain ASCII.
 #[derive(Clone, Debug)]
-pub struct RequestId(pub String);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     fn of(request: &ServiceRequest) -> Self {
-        let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let usable = given.filter(|id| (1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.bytes().all(plain));
-        Self(usable.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let usable =
+            |id: &&HeaderValue| (1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.as_bytes().iter().all(plain);
+        let given = request.headers().get(REQUEST_ID).filter(usable);
+        given.map_or_else(Self::new, |id| Self(id.clone()))
     }
 
-    /// The id that the middleware gave a request.
+    fn new() -> Self {
+        let text = &mut Uuid::encode_buffer();
+        let text = Uuid::now_v7().hyphenated().encode_lower(text);
+        Self(HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none")))
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The id that the middleware gave a request, as text.
     pub fn get(request: &HttpRequest) -> String {
-        request.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
+        request.extensions().get::<Self>().map(|id| id.as_str().to_owned()).unwrap_or_default()
+    }
+
+    /// The same as the value of a header.
+    pub fn value(request: &HttpRequest) -> Option<HeaderValue> {
+        request.extensions().get::<Self>().map(|id| id.0.clone())
     }
 }
 
@@ -75,27 +97,30 @@ pub async fn around_api<B: MessageBody + 'static>(
         Err(_) => {
             if let Some(metrics) = &metrics {
                 metrics.panics.inc();
-                count(metrics, "api", "panicked", method, 500, started.elapsed());
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                count(metrics, API, "panicked", method, status, started.elapsed());
             }
-            tracing::error!(request_id = id.0, "api.panicked");
+            tracing::error!(request_id = id.as_str(), "api.panicked");
             let failure = Failure::from_status(StatusCode::INTERNAL_SERVER_ERROR);
             return Err(Lost { failure, id }.into());
         }
     };
-    let route = response.request().match_pattern().map_or_else(|| "unmatched".to_owned(), contract_pattern);
-    let mut response = as_problem(response, &id, &route);
+    let route = response.request().app_data::<Met>().map_or(UNMATCHED, |met| met.pattern);
+    let mut response = as_problem(response, &id, route);
     add_headers(response.headers_mut(), &id);
     if let Some(metrics) = &metrics {
-        count(metrics, "api", &route, method, response.status().as_u16(), started.elapsed());
+        let (status, took) = (response.status(), started.elapsed());
+        match response.request().app_data::<Met>() {
+            Some(met) => met.count(metrics, method, status, took),
+            None => count(metrics, API, UNMATCHED, method, status, took),
+        }
     }
     Ok(response)
 }
 
 /// What every answer says.
 fn add_headers(headers: &mut HeaderMap, id: &RequestId) {
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        headers.insert(REQUEST_ID, value);
-    }
+    headers.insert(REQUEST_ID, id.0.clone());
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
@@ -119,7 +144,7 @@ impl ResponseError for Lost {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = self.failure.response(&self.id.0);
+        let mut response = self.failure.response(self.id.as_str());
         add_headers(response.headers_mut(), &self.id);
         response
     }
@@ -132,16 +157,16 @@ fn as_problem(response: ServiceResponse<BoxBody>, id: &RequestId, route: &str) -
         Some(error) => match error.as_error::<Failure>() {
             Some(failure) => {
                 log_failure(failure, id, route);
-                Some(failure.response(&id.0))
+                Some(failure.response(id.as_str()))
             }
-            None => Some(Failure::from_status(error.as_response_error().status_code()).response(&id.0)),
+            None => Some(Failure::from_status(error.as_response_error().status_code()).response(id.as_str())),
         },
         // What the framework answers by itself, such as 404 for a path with broken escapes.
         None if status.is_client_error()
             && !response.headers().contains_key(header::CONTENT_TYPE)
             && !response.headers().contains_key(UPSTREAM) =>
         {
-            Some(Failure::from_status(status).response(&id.0))
+            Some(Failure::from_status(status).response(id.as_str()))
         }
         None => None,
     };
@@ -155,7 +180,7 @@ fn log_failure(failure: &Failure, id: &RequestId, route: &str) {
     let error = &failure.error.error;
     let status = failure.status().as_u16();
     let account = failure.error.account.as_deref().map(|(account, _)| account.as_str());
-    let (request_id, code, detail) = (&id.0, error.code, error.detail.as_deref());
+    let (request_id, code, detail) = (id.as_str(), error.code, error.detail.as_deref());
     if status >= 500 {
         tracing::error!(request_id, route, status, code, account, detail, problem = %error, "api.failed");
     } else {
@@ -164,8 +189,7 @@ fn log_failure(failure: &Failure, id: &RequestId, route: &str) {
 }
 
 /// Counts a request that was answered.
-pub fn count(metrics: &Metrics, port: &str, route: &str, method: &str, status: u16, took: Duration) {
-    let status = status.to_string();
+pub fn count(metrics: &Metrics, port: &str, route: &str, method: &str, status: StatusCode, took: Duration) {
     metrics.http_requests.with_label_values(&[port, route, method, status.as_str()]).inc();
     metrics.http_duration.with_label_values(&[port, route]).observe(took.as_secs_f64());
 }

@@ -1,8 +1,17 @@
 //! Extractors: who calls, and what they ask in the query.
 
-use std::{future::Future, ops::Deref, pin::Pin, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{self, HeaderValue},
+    web,
+};
+use futures_util::{
+    FutureExt,
+    future::{Either, LocalBoxFuture, Ready, ready},
+};
 
 use super::problem::Failure;
 use crate::{
@@ -38,21 +47,23 @@ impl Deref for Caller {
 
 impl FromRequest for Caller {
     type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
+    type Future = Either<Ready<Result<Self, Failure>>, LocalBoxFuture<'static, Result<Self, Failure>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let verifier = request.app_data::<web::Data<Verifier>>().cloned();
-        let given: Vec<String> = request
-            .headers()
-            .get_all(header::AUTHORIZATION)
-            .map(|value| value.to_str().unwrap_or_default().to_owned())
-            .collect();
-        Box::pin(async move {
-            let verifier = verifier.ok_or_else(|| Failure::from_status(internal()))?;
-            // Two headers are two callers: neither is believed.
-            let only = if given.len() == 1 { given.first().map(String::as_str) } else { None };
-            Ok(Self(verifier.verify(only).await?))
-        })
+        let Some(verifier) = request.app_data::<web::Data<Verifier>>() else {
+            return Either::Left(ready(Err(Failure::from_status(internal()))));
+        };
+        let mut given = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::to_str);
+        // Two headers are two callers: neither is believed.
+        let only = match (given.next(), given.next()) {
+            (Some(Ok(only)), None) => Some(only),
+            _ => None,
+        };
+        if let Some(principal) = verifier.remembered(only) {
+            return Either::Left(ready(Ok(Self(principal))));
+        }
+        let (verifier, only) = (verifier.clone(), only.map(str::to_owned));
+        Either::Right(async move { Ok(Self(verifier.verify(only.as_deref()).await?)) }.boxed_local())
     }
 }
 

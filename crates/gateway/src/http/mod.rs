@@ -12,6 +12,7 @@ mod docs;
 mod drift;
 mod event_types;
 mod events;
+mod met;
 mod passthrough;
 mod ports;
 mod problem;

@@ -54,7 +54,7 @@ async fn method_not_allowed(request: HttpRequest, metrics: web::Data<Metrics>) -
 fn note(request: &HttpRequest, metrics: &Metrics, response: &HttpResponse, started: Instant) {
     let route = if request.match_pattern().is_some() { "/push" } else { "unmatched" };
     let method = method_label(request.method().as_str());
-    count(metrics, "push", route, method, response.status().as_u16(), started.elapsed());
+    count(metrics, "push", route, method, response.status(), started.elapsed());
 }
 
 async fn take(

@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, Route, http::Method, web};
 
 use super::{
-    accounts, coverage, deliveries, docs, drift, event_types, events, passthrough, problem::Failure,
-    quarantine, records, roster_uploads, rosters, subscriptions,
+    accounts, coverage, deliveries, docs, drift, event_types, events, met::Met, passthrough,
+    problem::Failure, quarantine, records, roster_uploads, rosters, subscriptions,
 };
 
 /// One route.
@@ -42,20 +42,9 @@ fn router_pattern(pattern: &str) -> String {
     if pattern == RELAYED { pattern.replace("{path}", "{path:.+}") } else { pattern.to_owned() }
 }
 
-/// The pattern of a route as the contract has it.
-pub fn contract_pattern(matched: String) -> String {
-    if matched.ends_with("/{path:.+}") { RELAYED.to_owned() } else { matched }
-}
-
-/// Routes of one pattern stand together.
+/// Routes of one pattern stand together. They are tried in this order, so those that are called most stand first.
 #[rustfmt::skip]
 const SERVED: &[Served] = &[
-    get("/v1/accounts", || web::get().to(accounts::list)),
-    get("/v1/accounts/{account}", || web::get().to(accounts::get)),
-    post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(roster_uploads::upload)),
-    get("/v1/accounts/{account}/campaigns/{campaign_id}/summary", || web::get().to(records::summary)),
-    get("/v1/accounts/{account}/coverage", || web::get().to(coverage::get)),
-    get("/v1/accounts/{account}/drift", || web::get().to(drift::list)),
     relayed("GET", || web::get().to(passthrough::pass)),
     relayed("POST", || web::post().to(passthrough::pass)),
     relayed("PUT", || web::put().to(passthrough::pass)),
@@ -63,10 +52,16 @@ const SERVED: &[Served] = &[
     relayed("DELETE", || web::delete().to(passthrough::pass)),
     relayed("HEAD", || web::head().to(passthrough::pass)),
     relayed("OPTIONS", || web::method(Method::OPTIONS).to(passthrough::pass)),
+    get("/v1/call-records", || web::get().to(records::list)),
+    get("/v1/accounts", || web::get().to(accounts::list)),
+    get("/v1/accounts/{account}", || web::get().to(accounts::get)),
+    post("/v1/accounts/{account}/campaigns/{campaign_id}/rosters", || web::post().to(roster_uploads::upload)),
+    get("/v1/accounts/{account}/campaigns/{campaign_id}/summary", || web::get().to(records::summary)),
+    get("/v1/accounts/{account}/coverage", || web::get().to(coverage::get)),
+    get("/v1/accounts/{account}/drift", || web::get().to(drift::list)),
     get("/v1/rosters", || web::get().to(rosters::list)),
     get("/v1/rosters/{id}", || web::get().to(rosters::get)),
     post("/v1/rosters/{id}/retry", || web::post().to(roster_uploads::retry)),
-    get("/v1/call-records", || web::get().to(records::list)),
     get("/v1/call-records/{account}/{call_id}", || web::get().to(records::get)),
     get("/v1/events", || web::get().to(events::read)),
     get("/v1/event-types", || web::get().to(event_types::list)),
@@ -104,7 +99,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     for routes in SERVED.chunk_by(|a, b| a.pattern == b.pattern) {
         let allowed: Vec<&str> = routes.iter().map(|served| served.method).collect();
         let allow = allowed.join(", ");
-        let mut resource = web::resource(router_pattern(routes[0].pattern));
+        let pattern = routes[0].pattern;
+        let mut resource = web::resource(router_pattern(pattern)).app_data(Met::new(pattern));
         for served in routes {
             resource = resource.route((served.route)());
         }
