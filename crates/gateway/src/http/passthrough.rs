@@ -44,7 +44,7 @@ pub async fn pass(
         method: request.method().clone(),
         target,
         headers: request.headers(),
-        request_id: &RequestId::get(&request),
+        request_id: RequestId::value(&request),
         body,
     };
     match relay.pass(account, call).await {
@@ -101,7 +101,9 @@ fn response(account: &Account, relayed: Relayed) -> HttpResponse {
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut response = HttpResponse::with_body(status, body);
-    *response.headers_mut() = headers;
+    for (name, value) in headers {
+        response.headers_mut().append(name, value);
+    }
     if let Ok(vendor) = HeaderValue::from_str(account.vendor.descriptor().vendor.as_str()) {
         response.headers_mut().insert(UPSTREAM, vendor);
     }

@@ -17,7 +17,7 @@ use super::dial::Dial;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one pool. The limits of accounts and subscriptions are lower.
 const POOL_LIMIT: usize = 1_000;
-/// Pools of one thread. Beyond it the one goes that was idle longest.
+/// Pools of one thread, of each kind. Beyond it the one goes that was idle longest.
 const POOLS_LIMIT: usize = 2_048;
 
 /// How long a pool may be unused. awc looks at the age of a connection only when it wants one, so without this a host that is
@@ -33,41 +33,45 @@ struct Pool {
 pub(super) struct Pools {
     dial: Dial,
     tls: Arc<ClientConfig>,
-    pools: RefCell<HashMap<(String, bool), Pool>>,
+    /// By name: those whose connections serve again, and those with one for each exchange.
+    pools: [RefCell<HashMap<String, Pool>>; 2],
 }
 
 impl Pools {
     /// None yet.
     pub(super) fn new(dial: Dial, tls: Arc<ClientConfig>) -> Self {
-        Self { dial, tls, pools: RefCell::default() }
+        Self { dial, tls, pools: Default::default() }
     }
 
     /// The client of a pool; `fresh` ones open a connection for each exchange.
     pub(super) fn client(&self, pool: &str, fresh: bool) -> Client {
-        let mut pools = self.pools.borrow_mut();
-        let key = (pool.to_owned(), fresh);
+        let mut pools = self.pools[usize::from(fresh)].borrow_mut();
         let now = Instant::now();
-        if let Some(pool) = pools.get_mut(&key) {
+        if let Some(pool) = pools.get_mut(pool) {
             pool.used = now;
             return pool.client.clone();
         }
         if pools.len() >= POOLS_LIMIT {
-            let oldest = pools.iter().min_by_key(|(_, pool)| pool.used).map(|(key, _)| key.clone());
-            oldest.map(|key| pools.remove(&key));
+            let oldest = pools.iter().min_by_key(|(_, pool)| pool.used).map(|(name, _)| name.clone());
+            oldest.map(|name| pools.remove(&name));
         }
         let client = self.build(fresh);
-        pools.insert(key, Pool { client: client.clone(), used: now });
+        pools.insert(pool.to_owned(), Pool { client: client.clone(), used: now });
         client
     }
 
     /// Lets no exchange use the connections of a pool again.
     pub(super) fn forget(&self, pool: &str) {
-        self.pools.borrow_mut().retain(|(name, _), _| name != pool);
+        for pools in &self.pools {
+            pools.borrow_mut().remove(pool);
+        }
     }
 
     /// Closes what was not used for long, by the time that it is.
     pub(super) fn drop_idle(&self, now: Instant) {
-        self.pools.borrow_mut().retain(|_, pool| now.saturating_duration_since(pool.used) < IDLE_LIMIT);
+        for pools in &self.pools {
+            pools.borrow_mut().retain(|_, pool| now.saturating_duration_since(pool.used) < IDLE_LIMIT);
+        }
     }
 
     fn build(&self, fresh: bool) -> Client {
@@ -104,12 +108,12 @@ mod tests {
     fn pools_are_bounded_and_do_not_outlive_their_use() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pools = Pools::new(Dial::anywhere(), tls());
-        let count = || pools.pools.borrow().len();
+        let count = || pools.pools[0].borrow().len();
         for n in 0..POOLS_LIMIT + 2 {
             pools.client(&n.to_string(), false);
         }
         assert_eq!(count(), POOLS_LIMIT);
-        assert!(pools.pools.borrow().keys().all(|(name, _)| name != "0" && name != "1"));
+        assert!(pools.pools[0].borrow().keys().all(|name| name != "0" && name != "1"));
         pools.client("2", false);
         pools.drop_idle(Instant::now());
         assert_eq!(count(), POOLS_LIMIT);

@@ -115,11 +115,10 @@ impl Download {
     ///
     /// # Errors
     /// When it is known already that the rest will not come.
-    pub(super) async fn at_once(&mut self) -> Result<AtOnce, Cut> {
+    pub(super) fn at_once(&mut self, context: &mut Context<'_>) -> Result<AtOnce, Cut> {
         let (mut parts, mut size) = (Vec::new(), 0);
         while size <= WHOLE_LIMIT {
-            let polled = std::future::poll_fn(|context| Poll::Ready(self.poll_part(context))).await;
-            match polled {
+            match self.poll_part(context) {
                 Poll::Pending => break,
                 Poll::Ready(None) => return Ok(AtOnce::Whole(join(parts, size))),
                 Poll::Ready(Some(part)) => {

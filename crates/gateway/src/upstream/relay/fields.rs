@@ -72,40 +72,36 @@ fn passes_down(name: &str) -> bool {
 const VENDORS_REQUEST_ID: HeaderName = HeaderName::from_static("outdial-upstream-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What of a caller's headers the vendor gets, with our id of the request.
-pub(super) fn upwards(given: &HeaderMap, request_id: &str) -> HeaderMap {
-    let mut passed = HeaderMap::with_capacity(given.len() + 2);
+/// Hands a vendor what it gets of a caller's headers, with our id of the request.
+pub(super) fn pass_up(given: &HeaderMap, request_id: Option<HeaderValue>, to: &mut HeaderMap) {
     let bound = bound_to_connection(given);
     for (name, value) in given {
         if passes_up(name.as_str()) && !bound.contains(name) {
-            passed.append(name.clone(), value.clone());
+            to.append(name.clone(), value.clone());
         }
     }
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        passed.insert(REQUEST_ID, id);
+    if let Some(id) = request_id {
+        to.insert(REQUEST_ID, id);
     }
-    passed
 }
 
-/// What of the vendor's headers the caller gets.
-pub(super) fn downwards(given: &HeaderMap) -> HeaderMap {
-    let mut passed = HeaderMap::with_capacity(given.len() + 4);
+/// What of the vendor's headers the caller gets, in their order.
+pub(super) fn downwards(given: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let bound = bound_to_connection(given);
-    for (name, value) in given {
-        if passes_down(name.as_str()) && !bound.contains(name) {
-            passed.append(name.clone(), value.clone());
-        }
-    }
-    if let Some(id) = given.get(REQUEST_ID) {
-        passed.insert(VENDORS_REQUEST_ID, id.clone());
-    }
-    passed
+    let passes = |name: &HeaderName| passes_down(name.as_str()) && !bound.contains(name);
+    let passed =
+        given.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone()));
+    let id = given.get(REQUEST_ID).map(|id| (VENDORS_REQUEST_ID, id.clone()));
+    passed.chain(id).collect()
 }
 
 /// Headers that `Connection` binds to one hop (RFC 9110, 7.6.1).
 fn bound_to_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let listed = headers.get_all(header::CONNECTION).filter_map(|value| value.to_str().ok());
-    listed.flat_map(|text| text.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+    let names = listed.flat_map(|text| text.split(',')).map(str::trim);
+    // What most of them say names no header.
+    let said = |name: &&str| name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close");
+    names.filter(|name| !said(name)).filter_map(|name| name.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -147,7 +143,8 @@ mod tests {
             ("x-forwarded-for", "10.0.0.1"),
             ("x-request-id", "theirs"),
         ]);
-        let passed = upwards(&given, "ours-1");
+        let mut passed = HeaderMap::new();
+        pass_up(&given, Some(HeaderValue::from_static("ours-1")), &mut passed);
         assert_eq!(names(&passed), ["accept", "accept", "content-type", "x-request-id"]);
         assert_eq!(passed.get("x-request-id").unwrap(), "ours-1");
     }
@@ -167,7 +164,7 @@ mod tests {
             ("cache-control", "public"),
             ("x-request-id", "vendor-7"),
         ]);
-        let passed = downwards(&given);
+        let passed: HeaderMap = downwards(&given).into_iter().collect();
         assert_eq!(names(&passed), ["content-encoding", "content-type", "outdial-upstream-request-id"]);
         assert_eq!(passed.get("outdial-upstream-request-id").unwrap(), "vendor-7");
     }

@@ -4,6 +4,7 @@
 //! There is one per thread of the API port, because awc's clients cannot leave theirs, and a hop between threads would cost
 //! more than the rest of the way.
 
+mod credentials;
 mod download;
 mod fields;
 mod tally;
@@ -16,10 +17,14 @@ use std::{
     error::Error as StdError,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant as StdInstant},
 };
 
-pub use awc::http::{Method, header::HeaderMap};
+pub use awc::http::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use awc::{
     ClientRequest, ClientResponse, SendClientRequest,
     body::{BodyStream, SizedStream},
@@ -30,13 +35,14 @@ use futures_util::Stream;
 use outdial_core::{Error, ErrorClass};
 use tokio::time::{Instant, timeout_at};
 
-pub use self::{download::Chunks, target::check_path, upload::UploadFault};
 use self::{
+    credentials::Credentials,
     download::{AtOnce, Bounds, Download},
     tally::Tally,
     upload::{Progress, Upload},
     verdict::{announced_length, explain, is_rejection, judge, protocol, unusable},
 };
+pub use self::{download::Chunks, target::check_path, upload::UploadFault};
 use super::{
     CallTimes, Ending, Priority, Upstream,
     dial::{Dial, STAGE, Stage},
@@ -80,7 +86,7 @@ pub struct RelayCall<'a, S> {
     /// As the caller sent them.
     pub headers: &'a HeaderMap,
     /// Ours.
-    pub request_id: &'a str,
+    pub request_id: Option<HeaderValue>,
     /// As it comes.
     pub body: CallerBody<S>,
 }
@@ -90,8 +96,8 @@ pub struct RelayCall<'a, S> {
 pub struct Relayed {
     /// The vendor's, whatever it is.
     pub status: u16,
-    /// Those that pass.
-    pub headers: HeaderMap,
+    /// Those that pass, in their order.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// As it comes.
     pub body: RelayedBody,
 }
@@ -126,6 +132,7 @@ impl From<Error> for RelayFailure {
 pub struct Relay {
     upstream: Arc<Upstream>,
     pools: Rc<Pools>,
+    credentials: Credentials,
     bounds: RelayBounds,
     is_swept: Cell<bool>,
 }
@@ -134,7 +141,7 @@ impl Relay {
     /// A relay for the thread that it is made on.
     pub fn new(upstream: Arc<Upstream>, bounds: RelayBounds) -> Self {
         let pools = Rc::new(Pools::new(Dial::anywhere(), tls()));
-        Self { upstream, pools, bounds, is_swept: Cell::new(false) }
+        Self { upstream, pools, credentials: Credentials::default(), bounds, is_swept: Cell::new(false) }
     }
 
     /// Largest body of a request.
@@ -186,9 +193,8 @@ impl Relay {
         let token = caller.token_before(patience, account, None).await?;
         let times = CallTimes { begin_by: patience, end_by: deadline.into_std() };
         tally.hold(self.upstream.turn(account, Priority::Interactive, times).await?);
-        let mut credentials = http::HeaderMap::new();
-        account.vendor.authorize(&mut credentials, &token)?;
-        let request = self.request(account, &call, &credentials);
+        let mut request = self.request(account, &call);
+        self.credentials.put_on(account, &token, request.headers_mut())?;
         let (is_head, is_safe) = (call.method == Method::HEAD, call.method.is_safe());
         let progress = Progress::begin();
         let sending = self.begin(request, call.body, &progress);
@@ -208,24 +214,16 @@ impl Relay {
         if is_rejection(account, &response) {
             caller.tokens.note_rejected(&account.id, &token);
         }
-        let (class, ending) = judge(&response, caller.clock.now());
+        let (class, ending) = judge(&response, &*caller.clock);
         Ok(Sent { response, is_head, class, ending })
     }
 
-    fn request<S>(
-        &self,
-        account: &Account,
-        call: &RelayCall<'_, S>,
-        credentials: &http::HeaderMap,
-    ) -> ClientRequest {
+    fn request<S>(&self, account: &Account, call: &RelayCall<'_, S>) -> ClientRequest {
         self.begin_sweep();
         let client = self.pools.client(account.id.as_str(), false);
         let url = [account.vendor.base_url(), "/", call.target].concat();
         let mut request = client.request(call.method.clone(), url).no_decompress();
-        *request.headers_mut() = fields::upwards(call.headers, call.request_id);
-        for (name, value) in credentials {
-            request = request.insert_header((name.as_str(), value.as_bytes()));
-        }
+        fields::pass_up(call.headers, call.request_id.clone(), request.headers_mut());
         request
     }
 
@@ -316,7 +314,8 @@ async fn answer(
     }
     let bounds = Bounds { limit: bounds.max_response, idle: bounds.idle, deadline };
     let mut download = Download::new(response, announced, bounds);
-    let body = match download.at_once().await {
+    let at_once = std::future::poll_fn(|context| Poll::Ready(download.at_once(context)));
+    let body = match at_once.await {
         Ok(AtOnce::Whole(body)) => {
             tally.end(class, Some(ending));
             RelayedBody::Whole(body)

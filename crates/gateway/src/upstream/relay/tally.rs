@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Instant};
 
 use outdial_core::ErrorClass;
+use prometheus::{Histogram, IntCounter};
 
 use super::super::{Ending, Turn, Upstream, caller::labels};
 use crate::accounts::Account;
 
 /// The label of relayed calls.
 const OPERATION: &str = "passthrough";
+/// The outcome of a call that went well.
+const OK: &str = "ok";
 /// The outcome of a call whose caller went away.
 const ABANDONED: &str = "abandoned";
 
@@ -38,16 +41,31 @@ impl Tally {
             (Some(turn), Some(ending)) => turn.end(ending),
             (turn, _) => drop(turn),
         }
-        self.count(class.map_or("ok", ErrorClass::as_str));
+        self.count(class.map_or(OK, ErrorClass::as_str));
     }
 
     fn count(&mut self, outcome: &str) {
         self.ended = true;
+        let seconds = self.started.elapsed().as_secs_f64();
+        match self.upstream.caller.access(&self.account.id) {
+            Ok(access) if outcome == OK => {
+                let (requests, duration) = access.relayed.get_or_init(|| self.counters(OK));
+                requests.inc();
+                duration.observe(seconds);
+            }
+            _ => {
+                let (requests, duration) = self.counters(outcome);
+                requests.inc();
+                duration.observe(seconds);
+            }
+        }
+    }
+
+    fn counters(&self, outcome: &str) -> (IntCounter, Histogram) {
         let metrics = &self.upstream.caller.metrics;
         let [id, vendor] = labels(&self.account);
-        metrics.upstream_requests.with_label_values(&[id, vendor, OPERATION, outcome]).inc();
-        let seconds = self.started.elapsed().as_secs_f64();
-        metrics.upstream_duration.with_label_values(&[id, vendor, OPERATION]).observe(seconds);
+        let requests = metrics.upstream_requests.with_label_values(&[id, vendor, OPERATION, outcome]);
+        (requests, metrics.upstream_duration.with_label_values(&[id, vendor, OPERATION]))
     }
 }
 

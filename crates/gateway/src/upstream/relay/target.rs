@@ -42,6 +42,9 @@ fn is_slash(byte: &u8) -> bool {
 
 /// The bytes with one layer of escapes taken off; `None` where there is none.
 fn decode(path: &[u8]) -> Option<Vec<u8>> {
+    if !path.contains(&b'%') {
+        return None;
+    }
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((first, behind)) = rest.split_first() {

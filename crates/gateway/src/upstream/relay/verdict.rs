@@ -3,7 +3,7 @@
 
 use awc::ClientResponse;
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
-use outdial_core::{Error, ErrorClass, Timestamp, UpstreamFailure};
+use outdial_core::{Clock, Error, ErrorClass, UpstreamFailure};
 
 use super::super::{Ending, WireError};
 use crate::accounts::Account;
@@ -38,7 +38,7 @@ pub(super) fn unusable(
 }
 
 /// What a vendor's status means to the count of calls and to those who call next.
-pub(super) fn judge(response: &ClientResponse, now: Timestamp) -> (Option<ErrorClass>, Ending) {
+pub(super) fn judge(response: &ClientResponse, clock: &dyn Clock) -> (Option<ErrorClass>, Ending) {
     let status = response.status().as_u16();
     let class = match status {
         401 => Some(ErrorClass::Unauthenticated),
@@ -56,7 +56,7 @@ pub(super) fn judge(response: &ClientResponse, now: Timestamp) -> (Option<ErrorC
         headers.insert(RETRY_AFTER, delay);
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    (class, Ending::of_answer(status, &headers, now))
+    (class, Ending::of_answer(status, &headers, clock.now()))
 }
 
 pub(super) fn protocol(account: &Account, status: u16, problem: &'static str) -> Error {

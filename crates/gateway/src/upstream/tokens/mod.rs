@@ -94,22 +94,28 @@ impl Tokens {
         account: &Arc<Account>,
         rejected: Option<SecretString>,
     ) -> Result<SecretString, Error> {
-        if let Some(fixed) = account.vendor.fixed_token() {
-            return Ok(fixed.clone());
+        if let Some(token) = self.at_hand(account, rejected.as_ref()) {
+            return Ok(token);
         }
         if rejected.is_none()
             && let Some(suspect) = self.take_suspect(&account.id)
         {
             return self.replace(account, suspect).await;
         }
-        if let Some(token) = self.in_memory(&account.id, rejected.as_ref()) {
-            return Ok(token);
-        }
         if let Some(token) = self.ending(&account.id, rejected.as_ref()) {
             self.renew_ahead(account);
             return Ok(token);
         }
         self.obtain_apart(account, rejected).await
+    }
+
+    /// The token that nobody has to wait for, nor doubts.
+    pub fn at_hand(&self, account: &Account, rejected: Option<&SecretString>) -> Option<SecretString> {
+        if let Some(fixed) = account.vendor.fixed_token() {
+            return Some(fixed.clone());
+        }
+        let is_doubted = rejected.is_none() && self.is_suspect(&account.id);
+        if is_doubted { None } else { self.in_memory(&account.id, rejected) }
     }
 
     async fn obtain_apart(

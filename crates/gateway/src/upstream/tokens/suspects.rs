@@ -16,9 +16,13 @@ impl Tokens {
         }
     }
 
+    pub(super) fn is_suspect(&self, account: &AccountId) -> bool {
+        let suspect = self.local.get(account).map(|local| local.suspect.read());
+        suspect.is_some_and(|suspect| suspect.unwrap_or_else(PoisonError::into_inner).is_some())
+    }
+
     pub(super) fn take_suspect(&self, account: &AccountId) -> Option<SecretString> {
         let suspect = &self.local.get(account)?.suspect;
-        suspect.read().unwrap_or_else(PoisonError::into_inner).as_ref()?;
         suspect.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
