@@ -63,10 +63,22 @@ fn find(connection: &Connection, key: &str, now: i64) -> rusqlite::Result<Option
 }
 
 fn set(connection: &Connection, key: &str, value: &Bytes, now: i64, end: i64) -> rusqlite::Result<()> {
-    let sweep = "DELETE FROM kv WHERE name IN (SELECT name FROM kv WHERE ends_at <= ?1 LIMIT ?2)";
-    connection.prepare_cached(sweep)?.execute(params![now, SWEEP_STEP])?;
+    let oldest = "SELECT ends_at FROM kv ORDER BY ends_at LIMIT 1";
+    let ended = "DELETE FROM kv WHERE name IN (SELECT name FROM kv WHERE ends_at <= ?1 LIMIT ?2)";
+    sweep(connection, oldest, ended, now)?;
     let sql = "INSERT OR REPLACE INTO kv (name, value, ends_at) VALUES (?1, ?2, ?3)";
     connection.prepare_cached(sql)?.execute(params![key, value.as_ref(), end])?;
+    Ok(())
+}
+
+/// Removes some of what has ended, if anything has. Its first look is at the oldest end, without a bound in time: with one, SQLite
+/// plans anew for each time and sets a table up, which costs more than the write.
+fn sweep(connection: &Connection, oldest: &str, ended: &str, now: i64) -> rusqlite::Result<()> {
+    let oldest: Option<i64> =
+        connection.prepare_cached(oldest)?.query_row([], |row| row.get(0)).optional()?;
+    if oldest.is_some_and(|end| end <= now) {
+        connection.prepare_cached(ended)?.execute(params![now, SWEEP_STEP])?;
+    }
     Ok(())
 }
 
@@ -132,8 +144,9 @@ fn acquire(
 
 /// One counter serves all leases, so that a lease that ended leaves nothing behind, whatever its name.
 fn next_fence(connection: &Connection, now: i64) -> rusqlite::Result<i64> {
-    let sweep = "DELETE FROM leases WHERE name IN (SELECT name FROM leases WHERE ends_at <= ?1 LIMIT ?2)";
-    connection.prepare_cached(sweep)?.execute(params![now, SWEEP_STEP])?;
+    let oldest = "SELECT ends_at FROM leases ORDER BY ends_at LIMIT 1";
+    let ended = "DELETE FROM leases WHERE name IN (SELECT name FROM leases WHERE ends_at <= ?1 LIMIT ?2)";
+    sweep(connection, oldest, ended, now)?;
     let sql = "INSERT INTO meta (name, value) VALUES ('fence', 1)
         ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))

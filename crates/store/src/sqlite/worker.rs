@@ -207,12 +207,16 @@ fn run_group(
 
 /// One job that fails is undone alone; the others of the group are kept.
 fn run_job(connection: &Connection, job: Job) -> Finish {
-    if let Err(error) = connection.execute_batch("SAVEPOINT job") {
+    if let Err(error) = connection.prepare_cached("SAVEPOINT job").and_then(|mut begin| begin.execute([])) {
         return job(Err(from_sqlite(error)));
     }
     let finish = job(Ok(connection));
-    let end = if finish.keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    match connection.execute_batch(end) {
+    let ended = if finish.keep {
+        connection.prepare_cached("RELEASE job").and_then(|mut end| end.execute([])).map(|_| ())
+    } else {
+        connection.execute_batch("ROLLBACK TO job; RELEASE job")
+    };
+    match ended {
         Ok(()) => finish,
         Err(error) => {
             let error = from_sqlite(error);
