@@ -103,15 +103,15 @@ impl CountedTurns {
         Self { store, tasks, replica, local, replicas, calls, away_until: Mutex::default() }
     }
 
-    /// Takes a turn if there is one and nobody else has to be asked. A store that answers at once is in this process: it
-    /// is never away, so nothing is noted of it.
-    pub fn take_at_once(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Slot> {
+    /// Takes a turn, or says why there is none now, where nobody else has to be asked. A store that answers at once is in this
+    /// process: it is never away, so nothing is noted of it here.
+    pub fn take_at_once(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Result<Slot, TurnAnswer>> {
         let slot = self.slot(wanted);
         match self.store.take_turn_at_once(&self.request(wanted, &slot, wanted.limits)) {
-            Some(TurnAnswer::Granted { .. }) => Some(slot),
-            _ => {
+            Some(TurnAnswer::Granted { .. }) => Some(Ok(slot)),
+            refusal => {
                 slot.forget();
-                None
+                refusal.map(Err)
             }
         }
     }
@@ -121,6 +121,9 @@ impl CountedTurns {
     /// # Errors
     /// Anything but `Granted`.
     pub async fn take(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Slot, TurnAnswer> {
+        if let Some(answer) = self.take_at_once(wanted) {
+            return answer;
+        }
         let is_away = self.away().is_some_and(|until| until > Instant::now());
         if !is_away {
             // Whoever asked may go away before the answer comes: the slot is given back all the same.
@@ -190,5 +193,41 @@ impl CountedTurns {
 
     fn away(&self) -> MutexGuard<'_, Option<Instant>> {
         self.away_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outdial_core::{ManualClock, SecretString, Timestamp};
+    use outdial_store::StoreSettings;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_of_this_process_counts_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = StoreSettings {
+            url: SecretString::from(format!("sqlite:{}", folder.path().join("outdial.db").display())),
+            prefix: "outdial".into(),
+            spool_dir: None,
+            spool_max_bytes: 1,
+            retention: Duration::from_secs(3_600),
+            min_replicas: 0,
+            allow_relaxed: false,
+            clock: Arc::new(ManualClock::new(Timestamp::from_millis(0))),
+        };
+        let store = outdial_store::open(settings).await.unwrap();
+        let tasks = Tasks::new(tokio::runtime::Handle::current());
+        let turns = Arc::new(CountedTurns::new(store, tasks, "a".into()));
+        let (account, freed) = ("ic-1".parse().unwrap(), Arc::default());
+        let limits = TurnLimits { calls: 10, period: Duration::from_millis(1), slots: 1 };
+        let (share, life) = (TurnShare::Whole, Duration::from_secs(60));
+        let wanted = Wanted { account: &account, limits, share, life, freed: &freed };
+        let slot = turns.take(&wanted).await.unwrap();
+        assert_eq!(turns.take(&wanted).await.unwrap_err(), TurnAnswer::Full);
+        drop(slot);
+        drop(turns.take(&wanted).await.unwrap());
+        // What nobody gives back here would stay for good.
+        assert_eq!(format!("{:?}", turns.local), format!("{:?}", LocalTurns::default()));
     }
 }

@@ -149,7 +149,7 @@ impl Gate {
             return Ok(None);
         }
         let slot = self.turns.take_at_once(&self.wanted(priority.share(), times));
-        slot.map(|slot| self.begin(slot, priority)).transpose()
+        slot.and_then(Result::ok).map(|slot| self.begin(slot, priority)).transpose()
     }
 
     async fn wait(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Turn, Refusal> {
