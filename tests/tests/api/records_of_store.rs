@@ -145,6 +145,10 @@ async fn lines(client: &Client, target: &str) -> Vec<Value> {
 #[tokio::test]
 async fn ndjson_streams_every_page() {
     let gateway = start(Backend::Sqlite).await;
+    // What is sent over several lines is one line still.
+    gateway.push(WELLCLOUD, serde_json::to_string_pretty(&json!([result(900)])).unwrap()).await;
+    let target = "/v1/call-records?source=store&include=raw&call_id=call-00900";
+    assert_eq!(lines(&gateway.client(), target).await[0]["raw"], result(900));
     let all = stored(&gateway).await;
     let streamed = lines(&gateway.client(), "/v1/call-records?source=store&limit=10").await;
     assert_eq!(streamed, all);

@@ -54,12 +54,12 @@ pub async fn list(
         let stream = RecordStream { queries, wanted, walk, trace, request_id, next: Some(first), rows };
         return Ok(HttpResponse::Ok().content_type(form).streaming(stream.into_chunks()));
     }
-    let mut text = Vec::with_capacity(room(&wanted));
-    text.extend_from_slice(b"{\"data\":[");
+    let mut text = b"{\"data\":[".to_vec();
     let mut write = |record: &Record<'_>| {
         if text.last() != Some(&b'[') {
             text.push(b',');
         }
+        make_room(&mut text, &wanted);
         record.write_json(&mut text);
     };
     let warnings = queries.page(&wanted, &mut walk, &trace, &mut write).await?;
@@ -79,9 +79,12 @@ struct PageEnd {
     warnings: Vec<PageWarning>,
 }
 
-/// Room for a page of usual records.
-fn room(wanted: &RecordsRequest) -> usize {
-    wanted.limit.min(ROOM_RECORDS) * 1024 + 512
+/// Makes room for a page of usual records, once there is one.
+fn make_room(text: &mut Vec<u8>, wanted: &RecordsRequest) {
+    let room = wanted.limit.min(ROOM_RECORDS) * 1024 + 512;
+    if text.capacity() < room {
+        text.reserve(room);
+    }
 }
 
 /// Records as lines: CSV, or else NDJSON.
@@ -103,7 +106,7 @@ impl Rows {
         walk: &mut Walk,
         trace: &Trace,
     ) -> Result<Bytes, ApiError> {
-        let mut text = Vec::with_capacity(room(wanted));
+        let mut text = Vec::new();
         if let Some(csv) = &mut self.csv
             && !self.header_sent
         {
@@ -113,7 +116,14 @@ impl Rows {
         let mut write = |record: &Record<'_>| match csv {
             Some(csv) => text.extend(csv.row(record)),
             None => {
+                make_room(&mut text, wanted);
+                let start = text.len();
                 record.write_json(&mut text);
+                // A line end can stand between the parts of what the vendor sent, and nowhere else.
+                text[start..]
+                    .iter_mut()
+                    .filter(|byte| matches!(byte, b'\n' | b'\r'))
+                    .for_each(|end| *end = b' ');
                 text.push(b'\n');
             }
         };
