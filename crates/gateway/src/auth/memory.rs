@@ -37,10 +37,9 @@ impl Memory {
         Sha256::digest(token.as_bytes()).into()
     }
 
-    /// The caller of a token that was verified, if what is known of it still counts.
-    pub(super) fn find(&self, key: &Key, counts: impl FnOnce(&Verified) -> bool) -> Option<Arc<Principal>> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        held.get(key).filter(|verified| counts(verified)).map(|verified| Arc::clone(&verified.principal))
+    /// What `read` makes of a token that was verified.
+    pub(super) fn find<T>(&self, key: &Key, read: impl FnOnce(&Verified) -> Option<T>) -> Option<T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).and_then(read)
     }
 
     pub(super) fn keep(&self, key: Key, verified: Verified) {

@@ -154,18 +154,24 @@ impl Verifier {
 
     /// Who sends it, where the same token was verified a moment ago.
     pub fn remembered(&self, authorization: Option<&str>) -> Option<Arc<Principal>> {
-        let key = Memory::key(bearer(authorization).ok()?);
-        self.memory.find(&key, |known| {
+        self.known(bearer(authorization).ok()?)?.ok()
+    }
+
+    /// What is known of a token, as long as the keys that it was checked against are the issuer's: whose it is, or that its
+    /// time is over.
+    fn known(&self, token: &str) -> Option<Result<Arc<Principal>, &'static str>> {
+        self.memory.find(&Memory::key(token), |known| {
             let has_keys = Arc::ptr_eq(&self.issuers[known.issuer].keys(), &known.keys);
-            has_keys && known.times.check(self.clock.now()).is_ok()
+            let judge = || known.times.check(self.clock.now()).map(|()| Arc::clone(&known.principal));
+            has_keys.then(judge)
         })
     }
 
     async fn try_verify(&self, authorization: Option<&str>) -> Result<Arc<Principal>, &'static str> {
-        if let Some(principal) = self.remembered(authorization) {
-            return Ok(principal);
-        }
         let token = bearer(authorization)?;
+        if let Some(known) = self.known(token) {
+            return known;
+        }
         let verified = self.check(token).await?;
         let principal = Arc::clone(&verified.principal);
         self.memory.keep(Memory::key(token), verified);

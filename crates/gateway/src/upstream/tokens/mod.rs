@@ -102,6 +102,10 @@ impl Tokens {
         {
             return self.replace(account, suspect).await;
         }
+        // Somebody else may have taken the doubt just now.
+        if let Some(token) = self.in_memory(&account.id, rejected.as_ref()) {
+            return Ok(token);
+        }
         if let Some(token) = self.ending(&account.id, rejected.as_ref()) {
             self.renew_ahead(account);
             return Ok(token);
