@@ -50,10 +50,11 @@ fn decode_record(
         Err(reason) => return (None, Err(reason)),
     };
     let (text, warning) = to_utf8(&text);
-    let result = FieldReader::parse(text.trim(), PUSH.known)
+    let text = text.trim();
+    let result = FieldReader::parse(text, PUSH.known)
         .and_then(|fields| normalize(account, &PUSH, ReceivedVia::Push, fields, push.raw.received_at))
         .map(|mut decoded| {
-            decoded.record.attach_raw(text.trim().as_bytes());
+            decoded.record.attach_raw(text.as_bytes());
             decoded.warnings.extend(warning.map(|code| Warning { field: "", code }));
             decoded.into_owned()
         });

@@ -13,7 +13,7 @@ pub struct UserData<'a>(Form<'a>);
 
 #[derive(Clone, Debug)]
 enum Form<'a> {
-    /// See [`json::is_flat_object`].
+    /// An object whose members have no parts, no key twice and no white space.
     AsItCame(&'a str),
     Fields(Map<String, Value>),
 }
