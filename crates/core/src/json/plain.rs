@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     DEPTH_LIMIT, KnownFields, exceeds_depth,
     value::{Form, Value, holds_broken_text, is_blank},
-    words::plain_end,
+    words::{is_same, plain_end},
 };
 
 /// Most members of an object that is given out as it came: each is compared with each.
@@ -111,8 +111,8 @@ impl<'a> Pass<'a> {
     #[inline]
     fn known_key(&mut self, known: &KnownFields, expected: usize) -> Option<usize> {
         let name = known.at(expected)?;
-        let is_it = self.bytes.get(self.at + name.len()) == Some(&b'"')
-            && self.bytes[self.at..].starts_with(name.as_bytes());
+        let end = self.at + name.len();
+        let is_it = self.bytes.get(end) == Some(&b'"') && is_same(&self.bytes[self.at..end], name.as_bytes());
         self.at += if is_it { name.len() + 1 } else { 0 };
         is_it.then_some(expected)
     }
@@ -203,6 +203,13 @@ impl<'a> Pass<'a> {
         (count > 0).then_some(count)
     }
 
+    /// Moves behind a number that a parser would write alike. `-0` it takes for a fraction.
+    fn flat_number(&mut self) -> Option<()> {
+        let start = self.at;
+        let is_short = self.number()?.is_some_and(|digits| digits <= SHORT_NUMBER);
+        (is_short && &self.bytes[start..self.at] != b"-0").then_some(())
+    }
+
     /// Moves behind an object that can be given out as it came: members without parts, no key twice, no white space.
     fn flat_object(&mut self) -> Option<()> {
         let mut keys = [""; FLAT_MEMBERS];
@@ -216,7 +223,7 @@ impl<'a> Pass<'a> {
             self.at += 1;
             match *self.bytes.get(self.at)? {
                 b'"' => self.string().map(|_| ())?,
-                b'-' | b'0'..=b'9' => self.number()?.filter(|digits| *digits <= SHORT_NUMBER).map(|_| ())?,
+                b'-' | b'0'..=b'9' => self.flat_number()?,
                 b'n' => self.word(b"null", Form::Null).map(|_| ())?,
                 b't' | b'f' => self.scalar().map(|_| ())?,
                 _ => return None,
@@ -301,6 +308,7 @@ mod tests {
             r#"{"k": 1}"#,
             r#"{"\u006b":1}"#,
             r#"{"k":1.50}"#,
+            r#"{"k":-0}"#,
             r#"{"k":1e400}"#,
             r#"{"k":{}}"#,
             r#"{"k":1234567890123456789}"#,

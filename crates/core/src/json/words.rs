@@ -69,10 +69,9 @@ pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    match (a.len(), a.first_chunk::<8>(), a.last_chunk::<8>()) {
-        (8..=16, Some(first), Some(last)) => {
-            b.first_chunk::<8>() == Some(first) && b.last_chunk::<8>() == Some(last)
-        }
+    match a.len() {
+        8..=16 => a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk(),
+        4..8 => a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
         _ => a == b,
     }
 }
