@@ -61,18 +61,7 @@ fn masked_tree(value: Value, known: &[&str]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CallRecord, ReceivedVia, Timestamp, VendorId};
-
-    fn record() -> CallRecord {
-        let account = "ic-1".parse().unwrap();
-        CallRecord::new(
-            account,
-            VendorId::new("icsoc"),
-            "68".into(),
-            ReceivedVia::Push,
-            Timestamp::from_millis(5),
-        )
-    }
+    use crate::record::tests::record;
 
     #[test]
     fn masking_reaches_every_place_a_number_can_stand_in() {

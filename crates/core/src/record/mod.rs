@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    fn record() -> CallRecord {
+    pub(super) fn record() -> CallRecord {
         let account = "ic-1".parse().unwrap();
         CallRecord::new(
             account,

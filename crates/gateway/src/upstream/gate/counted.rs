@@ -198,25 +198,12 @@ impl CountedTurns {
 
 #[cfg(test)]
 mod tests {
-    use outdial_core::{ManualClock, SecretString, Timestamp};
-    use outdial_store::StoreSettings;
-
     use super::*;
 
     #[tokio::test]
     async fn a_store_of_this_process_counts_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = StoreSettings {
-            url: SecretString::from(format!("sqlite:{}", folder.path().join("outdial.db").display())),
-            prefix: "outdial".into(),
-            spool_dir: None,
-            spool_max_bytes: 1,
-            retention: Duration::from_secs(3_600),
-            min_replicas: 0,
-            allow_relaxed: false,
-            clock: Arc::new(ManualClock::new(Timestamp::from_millis(0))),
-        };
-        let store = outdial_store::open(settings).await.unwrap();
+        let store = super::super::tests::open_store(&folder).await;
         let tasks = Tasks::new(tokio::runtime::Handle::current());
         let turns = Arc::new(CountedTurns::new(store, tasks, "a".into()));
         let (account, freed) = ("ic-1".parse().unwrap(), Arc::default());

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 use outdial_core::{ManualClock, SecretString, Timestamp};
-use outdial_store::StoreSettings;
+use outdial_store::{Store, StoreSettings};
 use tempfile::TempDir;
 
 use super::*;
@@ -16,8 +16,8 @@ struct Scene {
     _folder: TempDir,
 }
 
-async fn scene(max_rps: f64, max_concurrency: usize) -> Scene {
-    let folder = TempDir::new().unwrap();
+/// An embedded store.
+pub(super) async fn open_store(folder: &TempDir) -> Arc<dyn Store> {
     let settings = StoreSettings {
         url: SecretString::from(format!("sqlite:{}", folder.path().join("outdial.db").display())),
         prefix: "outdial".into(),
@@ -28,7 +28,12 @@ async fn scene(max_rps: f64, max_concurrency: usize) -> Scene {
         allow_relaxed: false,
         clock: Arc::new(ManualClock::new(Timestamp::from_millis(0))),
     };
-    let store = outdial_store::open(settings).await.unwrap();
+    outdial_store::open(settings).await.unwrap()
+}
+
+async fn scene(max_rps: f64, max_concurrency: usize) -> Scene {
+    let folder = TempDir::new().unwrap();
+    let store = open_store(&folder).await;
     let tasks = Tasks::new(tokio::runtime::Handle::current());
     let turns = Arc::new(CountedTurns::new(store, tasks, "a".into()));
     let limits = UpstreamLimits { max_rps, max_concurrency, timeout: HOUR };
