@@ -42,9 +42,10 @@ impl Cursors {
         place: Option<T>,
     ) -> Result<Option<String>, ApiError> {
         let Some(place) = place else { return Ok(None) };
-        let cursor = format!("cur_{}", uuid::Uuid::new_v4().simple());
+        // Sorted by time, so that those of one moment stand side by side in the store and are written together.
+        let cursor = format!("cur_{}", uuid::Uuid::now_v7().simple());
         let json = serde_json::to_vec(&Kept { binding, place }).unwrap_or_default();
-        self.store.put_value(&key(&cursor), Bytes::from(json), LIFE).await?;
+        self.store.put_passing_value(&key(&cursor), Bytes::from(json), LIFE).await?;
         Ok(Some(cursor))
     }
 

@@ -7,7 +7,11 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Embedded;
-use crate::{Kv, Lease, Leases, StoreError, roles::check_value, sqlite::to_count};
+use crate::{
+    Kv, Lease, Leases, StoreError,
+    roles::check_value,
+    sqlite::{Outlives, to_count},
+};
 
 /// Most ended values or leases that one write removes on its way.
 const SWEEP_STEP: i64 = 16;
@@ -23,6 +27,13 @@ impl Kv for Embedded {
         check_value(key, &value)?;
         let (key, now, end) = (key.to_owned(), self.life_times.now_millis(), self.life_times.end_millis(ttl));
         self.write(move |connection| set(connection, &key, &value, now, end)).await
+    }
+
+    async fn put_passing_value(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
+        check_value(key, &value)?;
+        let (key, now, end) = (key.to_owned(), self.life_times.now_millis(), self.life_times.end_millis(ttl));
+        let work = move |connection: &Connection| set(connection, &key, &value, now, end);
+        self.worker.write_to_outlive(Outlives::Process, work).await
     }
 
     async fn compare_and_set(

@@ -1,4 +1,4 @@
-//! The embedded backend: one SQLite file, one process, durable before each answer.
+//! The embedded backend: one SQLite file, one process, durable before each answer, except for what may be asked for anew.
 
 mod deliveries;
 mod kv;

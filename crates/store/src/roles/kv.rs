@@ -23,6 +23,14 @@ pub trait Kv: Send + Sync {
     /// `Unavailable`, `OutcomeUnknown`, `Invalid` when too large.
     async fn put_value(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError>;
 
+    /// Sets a value that may be lost where a power cut ends the store: it can be asked for anew. It outlives everything else.
+    ///
+    /// # Errors
+    /// As those of [`put_value`](Kv::put_value).
+    async fn put_passing_value(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
+        self.put_value(key, value, ttl).await
+    }
+
     /// Sets the value if the present one is `expected` (`None`: absent or expired), in one atomic step, durably. Answers whether
     /// it was set.
     ///

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::{
     lock::FileLock,
-    worker::{AfterFailure, Worker},
+    worker::{AfterFailure, Outlives, Worker},
 };
 use crate::{StoreError, StoreErrorKind};
 

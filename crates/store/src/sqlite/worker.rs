@@ -23,9 +23,35 @@ const GROUP_LIMIT: usize = 128;
 /// Most reads at once.
 const READERS: usize = 4;
 
-/// A write: it runs inside a savepoint, or is told why it cannot run, and hands back what tells its caller how the commit
-/// went.
-type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Finish + Send>;
+/// What a write does: it runs inside a savepoint, or is told why it cannot run, and hands back what tells its caller how the
+/// commit went.
+type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Finish + Send>;
+
+/// A write.
+struct Job {
+    outlives: Outlives,
+    work: Work,
+}
+
+/// What a write that was answered outlives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outlives {
+    /// The end of this process, however it ends.
+    Process,
+    /// A power cut too.
+    PowerCut,
+}
+
+impl Outlives {
+    /// SQLite's word for it. With a write-ahead log, `NORMAL` leaves a commit to the operating system, and the next one that is
+    /// `FULL` brings it to stable storage with itself.
+    const fn synchronous(self) -> &'static str {
+        match self {
+            Self::Process => "NORMAL",
+            Self::PowerCut => "FULL",
+        }
+    }
+}
 
 struct Finish {
     keep: bool,
@@ -95,8 +121,17 @@ impl Worker {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_to_outlive(Outlives::PowerCut, work).await
+    }
+
+    /// Runs a write; when this answers it outlives what is asked for.
+    pub(crate) async fn write_to_outlive<T: Send + 'static>(
+        &self,
+        outlives: Outlives,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let work = Box::new(move |connection: Result<&Connection, StoreError>| {
             let result = connection.and_then(|connection| work(connection).map_err(from_sqlite));
             let keep = result.is_ok();
             let is_open_question = leaves_open(&result);
@@ -107,7 +142,7 @@ impl Worker {
             Finish { keep, is_open_question, tell: Box::new(tell) }
         });
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.try_send(job).map_err(|_| {
+        jobs.try_send(Job { outlives, work }).map_err(|_| {
             StoreError::new(StoreErrorKind::Unavailable, "sqlite: too many writes are waiting")
         })?;
         answered.await.map_err(|_| stopped())?
@@ -154,16 +189,19 @@ fn closed() -> StoreError {
 }
 
 fn run(connection: &Connection, queue: &Receiver<Job>, state: &State) {
-    while let Ok(first) = queue.recv() {
+    // What the connection was opened with.
+    let mut level = Outlives::PowerCut;
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| queue.recv().ok()) {
         if state.closed.load(Ordering::Acquire) {
-            (first(Err(closed())).tell)(Ok(()));
+            ((first.work)(Err(closed())).tell)(Ok(()));
             continue;
         }
         let mut finished = Vec::new();
-        let committed = match connection.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite) {
-            Ok(()) => run_group(connection, first, queue, &mut finished),
+        let committed = match begin(connection, &mut level, first.outlives).map_err(from_sqlite) {
+            Ok(()) => run_group(connection, first, queue, &mut finished, &mut next),
             Err(error) => {
-                finished.push(first(Err(error.clone())));
+                finished.push((first.work)(Err(error.clone())));
                 Err(error)
             }
         };
@@ -181,15 +219,26 @@ fn run(connection: &Connection, queue: &Receiver<Job>, state: &State) {
     }
 }
 
-/// Runs the writes that wait, and commits them together.
+/// Begins a transaction that outlives what is asked for: inside of one that cannot be changed.
+fn begin(connection: &Connection, level: &mut Outlives, wanted: Outlives) -> rusqlite::Result<()> {
+    if *level != wanted {
+        connection.pragma_update(None, "synchronous", wanted.synchronous())?;
+        *level = wanted;
+    }
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(|_| ())
+}
+
+/// Runs the writes that wait, and commits them together. The first that has to outlive more than this group is left in `next`.
 fn run_group(
     connection: &Connection,
     first: Job,
     queue: &Receiver<Job>,
     finished: &mut Vec<Finish>,
+    next: &mut Option<Job>,
 ) -> Result<(), StoreError> {
-    let mut next = Some(first);
-    while let Some(job) = next.take() {
+    let outlives = first.outlives;
+    *next = Some(first);
+    while let Some(job) = next.take_if(|job| job.outlives <= outlives) {
         finished.push(run_job(connection, job));
         if connection.is_autocommit() {
             // A full disk or a failing one makes SQLite undo the whole transaction, not only the savepoint.
@@ -199,18 +248,19 @@ fn run_group(
             ));
         }
         if finished.len() < GROUP_LIMIT {
-            next = queue.try_recv().ok();
+            *next = queue.try_recv().ok();
         }
     }
-    connection.execute_batch("COMMIT").map_err(from_sqlite)
+    let committed = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    committed.map(|_| ()).map_err(from_sqlite)
 }
 
 /// One job that fails is undone alone; the others of the group are kept.
 fn run_job(connection: &Connection, job: Job) -> Finish {
     if let Err(error) = connection.prepare_cached("SAVEPOINT job").and_then(|mut begin| begin.execute([])) {
-        return job(Err(from_sqlite(error)));
+        return (job.work)(Err(from_sqlite(error)));
     }
-    let finish = job(Ok(connection));
+    let finish = (job.work)(Ok(connection));
     let ended = if finish.keep {
         connection.prepare_cached("RELEASE job").and_then(|mut end| end.execute([])).map(|_| ())
     } else {
@@ -250,5 +300,40 @@ mod tests {
     async fn nothing_follows_a_write_that_the_disk_failed_where_there_is_another_file() {
         assert!(after_a_failing_disk(AfterFailure::Close).await.is_err());
         after_a_failing_disk(AfterFailure::GoOn).await.unwrap();
+    }
+
+    /// What the writes of a group find that wait together, as SQLite's number: 1 is `NORMAL`, 2 is `FULL`.
+    async fn levels(writes: &[Outlives]) -> Vec<i64> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        let schema = super::super::Schema { name: "file", steps: &[] };
+        let writer = super::super::open_writer(&path, &schema).unwrap();
+        let worker = Worker::start(&path, writer, AfterFailure::GoOn).unwrap();
+        let (go_on, wait) = sync_channel::<()>(1);
+        let mut first = Box::pin(worker.write_to_outlive(writes[0], move |connection| {
+            let _ = wait.recv();
+            level(connection)
+        }));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let rest = writes[1..].iter().map(|outlives| Box::pin(worker.write_to_outlive(*outlives, level)));
+        let mut rest = futures_util::future::join_all(rest);
+        assert!(futures_util::poll!(&mut rest).is_pending());
+        go_on.send(()).unwrap();
+        let first = first.await;
+        std::iter::once(first).chain(rest.await).map(Result::unwrap).collect()
+    }
+
+    fn level(connection: &Connection) -> rusqlite::Result<i64> {
+        connection.pragma_query_value(None, "synchronous", |row| row.get(0))
+    }
+
+    #[tokio::test]
+    async fn a_write_never_outlives_less_than_it_asked_for() {
+        use Outlives::{PowerCut, Process};
+        assert_eq!(levels(&[PowerCut, PowerCut]).await, [2, 2]);
+        assert_eq!(levels(&[Process, Process]).await, [1, 1]);
+        // What asks for less goes along; what asks for more waits for the group after it.
+        assert_eq!(levels(&[PowerCut, Process, PowerCut]).await, [2, 2, 2]);
+        assert_eq!(levels(&[Process, Process, PowerCut, Process]).await, [1, 1, 2, 2]);
     }
 }

@@ -23,6 +23,7 @@ pub async fn everything_survives_a_restart(backend: &mut dyn Backend) {
     store.put_roster(&roster("ros_1", "ic-1", "c1", 0)).await.unwrap();
     store.put_entries(&ic, "c1", "ros_1", vec![entry("e1", "13300000000", None)], at(0)).await.unwrap();
     store.put_value("token", "v".into(), Duration::from_secs(3600)).await.unwrap();
+    store.put_passing_value("cursor", "c".into(), Duration::from_secs(3600)).await.unwrap();
     let before: Vec<String> = log(&*store).await.into_iter().map(|event| event.json).collect();
     drop(store);
     backend.restart().await;
@@ -39,6 +40,7 @@ pub async fn everything_survives_a_restart(backend: &mut dyn Backend) {
     assert_eq!(store.get_roster("ros_1").await.unwrap(), Some(roster("ros_1", "ic-1", "c1", 0)));
     assert!(store.get_entry(&ic, "c1", "e1").await.unwrap().is_some());
     assert_eq!(store.get_value("token").await.unwrap().unwrap(), "v");
+    assert_eq!(store.get_value("cursor").await.unwrap().unwrap(), "c");
     assert_eq!(store.summary(&ic, "c1").await.unwrap().records, 20);
 }
 
