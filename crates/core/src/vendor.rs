@@ -6,8 +6,9 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::{
-    DecodedPush, DecodedRecord, Error, ErrorClass, PushOutcome, PushRefusal, PushReply, QuarantineReason,
-    RawPush, RecordQuery, RosterEncoder, Timestamp, Token, TokenBudget, VendorId, VerifiedPush,
+    DecodedPush, DecodedRecord, Error, ErrorClass, FoundRecord, PushOutcome, PushRefusal, PushReply,
+    QuarantineReason, RawPush, RosterEncoder, SearchPage, SearchRequest, Timestamp, Token, TokenBudget,
+    VendorId, VerifiedPush,
 };
 
 /// What a vendor can do.
@@ -35,26 +36,6 @@ pub struct Descriptor {
     pub push_limit: usize,
     /// Whether the vendor repeats a push that was refused. One that does not is refused last.
     pub repeats_pushes: bool,
-}
-
-/// A page of a vendor's search, asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct SearchRequest<'a> {
-    /// The filters.
-    pub query: &'a RecordQuery,
-    /// The mark that the page before gave.
-    pub mark: Option<&'a str>,
-    /// Most records wanted.
-    pub limit: u32,
-}
-
-/// A page of a vendor's search.
-#[derive(Clone, Debug, Default)]
-pub struct SearchPage {
-    /// The records, each as the slice of the answer that it is. See [`Vendor::read_found`].
-    pub items: Vec<Bytes>,
-    /// Where the next page starts; `None` at the end. A mark seen before is an end too, which the walker notices.
-    pub next_mark: Option<String>,
 }
 
 /// One vendor's protocol for one account. Adapters do no I/O: they turn our requests into HTTP requests, and the vendor's
@@ -121,7 +102,11 @@ pub trait Vendor: Send + Sync {
     ///
     /// # Errors
     /// Why it cannot be read.
-    fn read_found<'a>(&self, item: &'a [u8], now: Timestamp) -> Result<DecodedRecord<'a>, QuarantineReason>;
+    fn read_found<'a>(
+        &self,
+        found: &'a FoundRecord,
+        now: Timestamp,
+    ) -> Result<DecodedRecord<'a>, QuarantineReason>;
 
     /// Checks the sender's proof over the bytes as they came, before anything is decrypted or believed.
     ///

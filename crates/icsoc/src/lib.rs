@@ -16,9 +16,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use outdial_core::{
-    AccountId, Capabilities, DecodedPush, DecodedRecord, Descriptor, Error, PushOutcome, PushRefusal,
-    PushReply, QuarantineReason, RawPush, RosterEncoder, SearchPage, SearchRequest, SecretString,
-    SettingsSource, Timestamp, Token, TokenBudget, Vendor, VendorId, VerifiedPush,
+    AccountId, Capabilities, DecodedPush, DecodedRecord, Descriptor, Error, FoundRecord, PushOutcome,
+    PushRefusal, PushReply, QuarantineReason, RawPush, RosterEncoder, SearchPage, SearchRequest,
+    SecretString, SettingsSource, Timestamp, Token, TokenBudget, Vendor, VendorId, VerifiedPush,
 };
 use settings::{Grant, Settings};
 
@@ -97,8 +97,12 @@ impl Vendor for Icsoc {
         search::parse(response)
     }
 
-    fn read_found<'a>(&self, item: &'a [u8], now: Timestamp) -> Result<DecodedRecord<'a>, QuarantineReason> {
-        search::read_found(&self.account, item, now)
+    fn read_found<'a>(
+        &self,
+        found: &'a FoundRecord,
+        now: Timestamp,
+    ) -> Result<DecodedRecord<'a>, QuarantineReason> {
+        search::read_found(&self.account, found, now)
     }
 
     fn verify(&self, push: RawPush) -> Result<VerifiedPush, PushRefusal> {

@@ -24,7 +24,7 @@ pub fn normalize<'a>(
     mut fields: FieldReader<'a>,
     received_at: Timestamp,
 ) -> Result<DecodedRecord<'a>, QuarantineReason> {
-    let unknown_fields = fields.unknown_fields();
+    let unknown_fields = fields.unknown_fields().to_vec();
     let Some(call_id) = fields.text(names.call_id) else {
         return Err(QuarantineReason::new(
             "no_call_id",

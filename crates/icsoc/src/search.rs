@@ -1,14 +1,15 @@
 //! Call records by search: `POST /api/v1/cdr/search` (ICSOC contract 1).
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use http::{
     Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use outdial_core::{
-    AccountId, DecodedRecord, Disposition, EndedBy, Error, ErrorClass, Outcome, QuarantineReason,
-    ReceivedVia, RecordQuery, SearchPage, SearchRequest, Timestamp, UpstreamFailure,
-    json::{FieldReader, Scanner, parse_integer, scalar_text, split_array, split_object},
+    AccountId, DecodedRecord, Disposition, EndedBy, Error, ErrorClass, FoundRecord, Outcome,
+    QuarantineReason, ReceivedVia, RecordQuery, SearchPage, SearchRequest, Timestamp, UpstreamFailure,
+    json::{Scanner, parse_integer, scalar_text, split_array, split_object},
 };
 use serde_json::value::RawValue;
 use time::{OffsetDateTime, macros::format_description, macros::offset};
@@ -18,6 +19,9 @@ use crate::{
     settings::Settings,
     wire::{SEARCH, SearchParameters, TimeRange},
 };
+
+/// Records that there is room for at first: a page of the usual size.
+const USUAL_RECORDS: usize = 128;
 
 pub fn request(settings: &Settings, search: &SearchRequest<'_>) -> Result<Request<Bytes>, Error> {
     let query = search.query;
@@ -74,7 +78,8 @@ pub fn parse(response: &Response<Bytes>) -> Result<SearchPage, Error> {
     if response.status() != StatusCode::OK {
         return Err(Error::from_vendor_status("ICSOC", response));
     }
-    if let Some(page) = read_whole(response.body()) {
+    let whole = ByteString::try_from(response.body().clone());
+    if let Some(page) = whole.ok().and_then(|whole| read_whole(&whole)) {
         return Ok(page);
     }
     let undocumented = |place: &str| {
@@ -97,13 +102,17 @@ pub fn parse(response: &Response<Bytes>) -> Result<SearchPage, Error> {
         b"null" | b"{}" => Vec::new(),
         _ => split_array(results).ok_or_else(|| undocumented("data.results is not a list"))?,
     };
-    let items: Vec<_> = ranges.into_iter().map(|range| body.slice_ref(&results[range])).collect();
-    let mark = find(&data, "searchAfter").and_then(text).filter(|mark| !mark.is_empty());
-    Ok(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
+    let found = ranges.into_iter().map(|range| FoundRecord::other(body.slice_ref(&results[range])));
+    Ok(page(found.collect(), find(&data, "searchAfter")))
 }
 
-/// Splits an answer that is made as documented, in one walk. `None` for any other, which is then read piece by piece.
-fn read_whole(body: &Bytes) -> Option<SearchPage> {
+fn page(records: Vec<FoundRecord>, mark: Option<&[u8]>) -> SearchPage {
+    let mark = mark.and_then(text).filter(|mark| !mark.is_empty() && !records.is_empty());
+    SearchPage { next_mark: mark, records }
+}
+
+/// Takes an answer apart that is made as documented, in one walk. `None` for any other, which is then read piece by piece.
+fn read_whole(body: &ByteString) -> Option<SearchPage> {
     let (mut code, mut results, mut mark) = (None, None, None);
     let mut scanner = Scanner::new(body);
     scanner.object(|name, scanner| match name {
@@ -111,7 +120,7 @@ fn read_whole(body: &Bytes) -> Option<SearchPage> {
         b"data" => {
             (results, mark) = (None, None);
             scanner.object(|name, scanner| match name {
-                b"results" => keep_items(&mut results, body, scanner),
+                b"results" => keep_records(&mut results, body, scanner),
                 b"searchAfter" => keep(&mut mark, scanner),
                 _ => scanner.value().map(drop),
             })
@@ -121,24 +130,29 @@ fn read_whole(body: &Bytes) -> Option<SearchPage> {
     if !scanner.is_at_end() || parse_integer(&text(code?)?)? != 0 {
         return None;
     }
-    let items = results?;
-    let mark = mark.and_then(text).filter(|mark| !mark.is_empty());
-    Some(SearchPage { next_mark: mark.filter(|_| !items.is_empty()), items })
+    Some(page(results?, mark))
 }
 
 fn keep<'a>(value: &mut Option<&'a [u8]>, scanner: &mut Scanner<'a>) -> Option<()> {
-    *value = Some(scanner.value()?);
+    *value = Some(scanner.value()?.as_bytes());
     Some(())
 }
 
-fn keep_items(items: &mut Option<Vec<Bytes>>, body: &Bytes, scanner: &mut Scanner<'_>) -> Option<()> {
-    let mut found = Vec::new();
+fn keep_records(
+    records: &mut Option<Vec<FoundRecord>>,
+    body: &ByteString,
+    scanner: &mut Scanner<'_>,
+) -> Option<()> {
+    let found = records.insert(Vec::with_capacity(USUAL_RECORDS));
     scanner.list(|scanner| {
-        found.push(body.slice_ref(scanner.value()?));
+        let (text, places) = scanner.record(SEARCH.known)?;
+        let text = body.slice_ref(text);
+        found.push(match places {
+            Some(places) => FoundRecord::plain(text, places),
+            None => FoundRecord::other(text.into_bytes()),
+        });
         Some(())
-    })?;
-    *items = Some(found);
-    Some(())
+    })
 }
 
 /// Keys and values of an object, both as bytes of the body.
@@ -174,10 +188,8 @@ fn rejection(status: StatusCode, envelope: &Members<'_>) -> Error {
 /// Reads a record of a page.
 pub fn read_found<'a>(
     account: &AccountId,
-    item: &'a [u8],
+    found: &'a FoundRecord,
     now: Timestamp,
 ) -> Result<DecodedRecord<'a>, QuarantineReason> {
-    let text = std::str::from_utf8(item)
-        .map_err(|_| QuarantineReason::new("not_utf8", "the record is not UTF-8"))?;
-    normalize(account, &SEARCH, ReceivedVia::Search, FieldReader::parse(text, SEARCH.known)?, now)
+    normalize(account, &SEARCH, ReceivedVia::Search, found.fields(SEARCH.known)?, now)
 }

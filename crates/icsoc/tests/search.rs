@@ -5,7 +5,8 @@ mod support;
 use bytes::Bytes;
 use http::Response;
 use outdial_core::{
-    DecodedRecord, ErrorClass, QuarantineReason, RecordQuery, SearchPage, SearchRequest, Timestamp,
+    DecodedRecord, ErrorClass, FoundRecord, QuarantineReason, RecordQuery, SearchPage, SearchRequest,
+    Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ fn page_of(data: Value) -> SearchPage {
 }
 
 fn found(page: &SearchPage, at: usize) -> Result<DecodedRecord<'_>, QuarantineReason> {
-    adapter(&[("token", "t")]).read_found(&page.items[at], now())
+    adapter(&[("token", "t")]).read_found(&page.records[at], now())
 }
 
 fn body_of(query: &RecordQuery, mark: Option<&str>, limit: u32) -> Value {
@@ -72,7 +73,7 @@ fn the_response_of_the_contract() {
     let sample: Value = serde_json::from_slice(&body).unwrap();
     let page = page(200, body).unwrap();
     let mut record = found(&page, 0).unwrap().record;
-    record.attach_raw(&page.items[0]);
+    record.attach_raw(page.records[0].json());
     let mut expected = golden("search-response.json");
     expected["raw"] = sample["data"]["results"][0].clone();
     assert_eq!(serde_json::to_value(&record).unwrap(), expected);
@@ -150,14 +151,14 @@ fn failures_are_told_apart() {
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = adapter(&[("token", "t")]).read_found(&body, now());
+        let _ = adapter(&[("token", "t")]).read_found(&FoundRecord::other(body.clone().into()), now());
         let _ = page(200, body);
     }
 
     #[test]
     fn no_results_make_it_panic(results in r#"[\[\]{}",:\\0-9a-e \-]{0,100}"#) {
         if let Ok(page) = page(200, format!(r#"{{"code":0,"data":{{"results":{results},"searchAfter":null}}}}"#)) {
-            (0..page.items.len()).for_each(|at| drop(found(&page, at)));
+            (0..page.records.len()).for_each(|at| drop(found(&page, at)));
         }
     }
 }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use outdial_core::{
-    AccountId, Capabilities, DecodedPush, DecodedRecord, Descriptor, Error, PushOutcome, PushRefusal,
-    PushReply, QuarantineReason, RawPush, RosterEncoder, SearchPage, SearchRequest, SecretString,
-    SettingsSource, Timestamp, Token, Vendor, VendorId, VerifiedPush,
+    AccountId, Capabilities, DecodedPush, DecodedRecord, Descriptor, Error, FoundRecord, PushOutcome,
+    PushRefusal, PushReply, QuarantineReason, RawPush, RosterEncoder, SearchPage, SearchRequest,
+    SecretString, SettingsSource, Timestamp, Token, Vendor, VendorId, VerifiedPush,
 };
 use settings::{Authentication, Settings};
 
@@ -98,7 +98,7 @@ impl Vendor for WellCloud {
 
     fn read_found<'a>(
         &self,
-        _item: &'a [u8],
+        _found: &'a FoundRecord,
         _now: Timestamp,
     ) -> Result<DecodedRecord<'a>, QuarantineReason> {
         Err(QuarantineReason::new("unsupported", "the vendor has no search"))

@@ -19,7 +19,7 @@ pub fn normalize<'a>(
     mut fields: FieldReader<'a>,
     received_at: Timestamp,
 ) -> DecodedRecord<'a> {
-    let unknown_fields = fields.unknown_fields();
+    let unknown_fields = fields.unknown_fields().to_vec();
     let call_id = fields.text(result::CALL_ID);
     let was_dialled = call_id.is_some();
     let mut record =

@@ -1,44 +1,30 @@
 //! The fields of one record, read leniently: strings where numbers are documented and the other way round.
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use serde_json::{Map, Value as Tree, value::RawValue};
 
 use super::{
-    DEPTH_LIMIT, Field, KnownFields, exceeds_depth,
-    known::FIELDS_LIMIT,
-    plain::take_apart,
-    scan::each_member,
-    value::{Form, Value, holds_broken_text, is_blank, parse_integer},
+    DEPTH_LIMIT, Field, KnownFields, Places, exceeds_depth,
+    value::{Form, is_blank, parse_integer},
 };
-use crate::{DecodedRecord, QuarantineReason, UserData, Warning};
+use crate::{QuarantineReason, UserData, Warning};
 
-/// The fields of one JSON object. Of a repeated key the last one counts, as in PHP.
+/// The fields of one JSON object.
 pub struct FieldReader<'a> {
-    known: &'static KnownFields,
     text: &'a str,
-    /// Where the object stands in the text.
-    whole: Range<usize>,
-    values: [Place; FIELDS_LIMIT],
-    unknown: Vec<Cow<'a, str>>,
+    places: Places,
     /// What was odd so far.
     pub warnings: Vec<Warning>,
 }
 
-/// Where a value stands in the text. Small, because there are many, and most are never looked at.
-#[derive(Clone, Copy)]
-struct Place {
-    /// `None` for a field that is absent.
-    form: Option<Form>,
-    start: u32,
-    end: u32,
-}
-
-impl Place {
-    const ABSENT: Self = Self { form: None, start: 0, end: 0 };
-}
-
 impl<'a> FieldReader<'a> {
+    /// Reads a text whose fields were found.
+    pub fn new(text: &'a str, places: Places) -> Self {
+        let repeated = places.is_repeated().then_some(Warning { field: "", code: "duplicate_key" });
+        Self { text, places, warnings: repeated.into_iter().collect() }
+    }
+
     /// Takes the text of an object apart.
     ///
     /// # Errors
@@ -58,78 +44,26 @@ impl<'a> FieldReader<'a> {
         Self::read_json(whole.get(), known)
     }
 
-    fn new(text: &'a str, known: &'static KnownFields) -> Self {
-        let values = [Place::ABSENT; FIELDS_LIMIT];
-        Self { known, text, whole: 0..text.len(), values, unknown: Vec::new(), warnings: Vec::new() }
-    }
-
-    /// Reads what is written plainly, as nearly every record is.
+    /// Reads what is written plainly.
     fn read_plain(text: &'a str, known: &'static KnownFields) -> Option<Self> {
-        let mut reader = Self::new(text, known);
-        reader.whole = take_apart(text, known, |key, form, value| match key {
-            Ok(place) => reader.keep(place, form, value),
-            Err(name) => reader.note_unknown(Cow::Borrowed(name)),
-        })?;
-        Some(reader)
+        let text = text.trim_matches(WHITE_SPACE);
+        let (places, end) = Places::find_plain(text, known)?;
+        (end == text.len()).then(|| Self::new(text, places))
     }
 
-    /// Reads what is known to be JSON, however it is written.
+    /// Reads what is known to be JSON.
     fn read_json(json: &'a str, known: &'static KnownFields) -> Result<Self, QuarantineReason> {
-        if exceeds_depth(json.as_bytes(), DEPTH_LIMIT) {
-            return Err(QuarantineReason::new("too_deep", format!("nested deeper than {DEPTH_LIMIT}")));
-        }
-        let has_escapes = json.contains("\\u");
-        let mut reader = Self::new(json, known);
-        let taken = each_member(json.as_bytes(), |member| {
-            let (key, value) = (Value::of(&json[member.key]).text()?, &json[member.value.clone()]);
-            if has_escapes && holds_broken_text(value) {
-                return None;
-            }
-            match known.find(key.as_bytes()) {
-                Some(place) => reader.keep(place, Value::of(value).form, member.value),
-                None => reader.note_unknown(key),
-            }
-            Some(())
-        });
-        // That it is JSON is known by now.
-        let broken = || QuarantineReason::new("not_json", "a text holds half a surrogate pair");
-        taken.map(|()| reader).ok_or_else(broken)
-    }
-
-    fn keep(&mut self, place: usize, form: Form, value: Range<usize>) {
-        // A text of more than four gigabytes is none of ours; its end is not found then, and no field of it.
-        let bound = |at| u32::try_from(at).unwrap_or(u32::MAX);
-        let place = &mut self.values[place];
-        let was_there = place.form.is_some();
-        *place = Place { form: Some(form), start: bound(value.start), end: bound(value.end) };
-        if was_there {
-            self.warn_of("", "duplicate_key");
-        }
-    }
-
-    fn value(&self, field: Field) -> Option<Value<'a>> {
-        let Place { form, start, end } = self.values[field.place()];
-        let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
-        Some(Value { form: form?, json: self.text.get(range)? })
-    }
-
-    /// Beyond the limit names are not told apart, so that many of them cost no more than few.
-    fn note_unknown(&mut self, name: Cow<'a, str>) {
-        if self.unknown.contains(&name) {
-            self.warn_of("", "duplicate_key");
-        } else if self.unknown.len() < DecodedRecord::UNKNOWN_LIMIT {
-            self.unknown.push(name);
-        }
+        Places::find(json, known).map(|places| Self::new(json, places))
     }
 
     /// The record as it came, without white space around it.
     pub fn whole(&self) -> &'a str {
-        self.text.get(self.whole.clone()).unwrap_or_default()
+        self.text
     }
 
     /// Notes that a field could not be used.
     pub fn warn(&mut self, field: Field, code: &'static str) {
-        self.warn_of(self.known.name(field), code);
+        self.warn_of(self.places.known().name(field), code);
     }
 
     fn warn_of(&mut self, field: &'static str, code: &'static str) {
@@ -141,7 +75,7 @@ impl<'a> FieldReader<'a> {
 
     /// A field as text: a string, or a number exactly as it is written. Empty and blank text is absent.
     pub fn text(&mut self, field: Field) -> Option<Cow<'a, str>> {
-        let value = self.value(field)?;
+        let value = self.places.value(self.text, field)?;
         match value.text() {
             Some(text) => (!is_blank(&text)).then_some(text),
             None => {
@@ -167,7 +101,7 @@ impl<'a> FieldReader<'a> {
     /// empty list, an empty object, an empty string and null are all absent. An object inside a string that is nested too deep
     /// stays text: the record that holds it has to be readable again.
     pub fn object(&mut self, field: Field) -> Option<UserData<'a>> {
-        let value = self.value(field)?;
+        let value = self.places.value(self.text, field)?;
         if value.form == Form::Flat {
             return Some(UserData::as_it_came(value.json));
         }
@@ -198,11 +132,15 @@ impl<'a> FieldReader<'a> {
         (!fields.is_empty()).then(|| UserData::from(fields))
     }
 
-    /// Names that no document of the vendor has, each once and in order, at most [`DecodedRecord::UNKNOWN_LIMIT`].
-    pub fn unknown_fields(&self) -> Vec<String> {
-        self.unknown.iter().map(|name| name.as_ref().to_owned()).collect()
+    /// Names that no document of the vendor has, each once and in order, at most
+    /// [`UNKNOWN_LIMIT`](crate::DecodedRecord::UNKNOWN_LIMIT).
+    pub fn unknown_fields(&self) -> &[String] {
+        self.places.unknown()
     }
 }
+
+/// White space of JSON.
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 fn not_an_object() -> QuarantineReason {
     QuarantineReason::new("not_an_object", "the record is not a JSON object")
@@ -298,7 +236,7 @@ mod tests {
         assert_eq!(fields.warnings, [Warning { field: "", code: "duplicate_key" }]);
         let many: Vec<String> = (0..100).map(|n| format!(r#""x{n}":0"#)).collect();
         let text = format!("{{{}}}", many.join(","));
-        assert_eq!(parse(&text).unwrap().unknown_fields().len(), DecodedRecord::UNKNOWN_LIMIT);
+        assert_eq!(parse(&text).unwrap().unknown_fields().len(), crate::DecodedRecord::UNKNOWN_LIMIT);
     }
 
     /// What is read plainly is JSON, and a parser finds the same in it. Answers whether it was.

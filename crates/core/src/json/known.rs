@@ -24,6 +24,7 @@ impl Field {
 }
 
 /// Names that a vendor's documents have.
+#[derive(Debug)]
 pub struct KnownFields {
     names: &'static [&'static str],
     /// With this factor no two names have the same mark.

@@ -3,6 +3,7 @@
 
 mod fields;
 mod known;
+mod places;
 mod plain;
 mod scan;
 mod scanner;
@@ -12,6 +13,7 @@ mod write;
 
 pub use fields::FieldReader;
 pub use known::{Field, KnownFields};
+pub use places::Places;
 pub(crate) use plain::flat_text;
 pub use scan::{Member, exceeds_depth, split_array, split_object, string_end};
 pub use scanner::Scanner;

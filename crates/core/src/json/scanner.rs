@@ -1,19 +1,20 @@
 //! A walk over JSON that looks for borders only and goes over each byte once, however deep what is looked for stands.
 
-use super::{string_end, words::quote_end};
+use super::{KnownFields, Places, string_end, words::quote_end};
 
 /// A place in a text. Everything answers `None` where the text is not made as was asked; what stands between borders is for
 /// a parser to judge.
 #[derive(Debug)]
 pub struct Scanner<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
     /// At the beginning of a text.
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+    pub const fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0 }
     }
 
     /// Moves behind the object that begins here, and gives the name of each member to `take`, which moves behind its value.
@@ -35,8 +36,21 @@ impl<'a> Scanner<'a> {
         self.pieces(b'[', b']', take)
     }
 
+    /// Moves behind the value that begins here. If that is an object that is written plainly, its fields are found on the way.
+    pub fn record(&mut self, known: &'static KnownFields) -> Option<(&'a str, Option<Places>)> {
+        self.next_byte()?;
+        let start = self.at;
+        match Places::find_plain(self.text.get(start..)?, known) {
+            Some((places, length)) => {
+                self.at += length;
+                Some((self.text.get(start..self.at)?, Some(places)))
+            }
+            None => Some((self.value()?, None)),
+        }
+    }
+
     /// Moves behind the value that begins here.
-    pub fn value(&mut self) -> Option<&'a [u8]> {
+    pub fn value(&mut self) -> Option<&'a str> {
         let first = self.next_byte()?;
         let start = self.at;
         self.at = match first {
@@ -48,7 +62,7 @@ impl<'a> Scanner<'a> {
                 start + self.bytes[start..].iter().take_while(is_inside).count()
             }
         };
-        self.bytes.get(start..self.at).filter(|value| !value.is_empty())
+        self.text.get(start..self.at).filter(|value| !value.is_empty())
     }
 
     /// Whether nothing follows.
@@ -108,7 +122,7 @@ fn nested_end(bytes: &[u8], open: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::FieldReader, *};
 
     type Found<'a> = (Vec<&'a str>, Vec<(&'a str, &'a str)>);
 
@@ -116,14 +130,14 @@ mod tests {
     fn scan(text: &str) -> Option<Found<'_>> {
         let show = |bytes| std::str::from_utf8(bytes).unwrap();
         let (mut elements, mut others) = (Vec::new(), Vec::new());
-        let mut scanner = Scanner::new(text.as_bytes());
+        let mut scanner = Scanner::new(text);
         scanner.object(|name, scanner| match name {
             b"l" => scanner.list(|scanner| {
-                elements.push(show(scanner.value()?));
+                elements.push(scanner.value()?);
                 Some(())
             }),
             _ => {
-                others.push((show(name), show(scanner.value()?)));
+                others.push((show(name), scanner.value()?));
                 Some(())
             }
         })?;
@@ -138,6 +152,31 @@ mod tests {
         assert_eq!(others, [("a", r#""x,]\"""#), ("b", "-1.5"), ("c", "[]")]);
         assert_eq!(scan(r#"{"l":[]}"#), Some((vec![], vec![])));
         assert_eq!(scan("{}"), Some((vec![], vec![])));
+    }
+
+    #[test]
+    fn fields_are_found_with_the_borders_where_that_is_easy() {
+        static KNOWN: KnownFields = KnownFields::new(&["id", "name"]);
+        let text = r#"[ {"id":"1","name":"a"} , {"id":"2","name":"\ud83d\ude00"},null,{"id":} ,{}]"#;
+        let mut scanner = Scanner::new(text);
+        let mut found = Vec::new();
+        let ended = scanner.list(|scanner| {
+            let (json, places) = scanner.record(&KNOWN)?;
+            let id = places.map(|places| FieldReader::new(json, places).text(KNOWN.field("id")));
+            found.push((json, id.map(|id| id.unwrap_or_default())));
+            Some(())
+        });
+        assert!(ended.is_some() && scanner.is_at_end());
+        assert_eq!(
+            found,
+            [
+                (r#"{"id":"1","name":"a"}"#, Some("1".into())),
+                (r#"{"id":"2","name":"\ud83d\ude00"}"#, None),
+                ("null", None),
+                (r#"{"id":}"#, None),
+                ("{}", Some("".into())),
+            ]
+        );
     }
 
     #[test]

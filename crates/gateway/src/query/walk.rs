@@ -175,12 +175,12 @@ impl RecordQueries {
         let found = found.map_err(|error| ApiError::from(error).of_account(&account.id, &vendor))?;
         let now = self.clock.now();
         let (mut unreadable, mut matching, mut given) = (0, 0, 0);
-        for item in &found.items {
-            let Ok(mut decoded) = account.vendor.read_found(item, now) else {
+        for record in &found.records {
+            let Ok(mut decoded) = account.vendor.read_found(record, now) else {
                 unreadable += 1;
                 continue;
             };
-            self.metrics.count_oddities(vendor.as_str(), &decoded, item);
+            self.metrics.count_oddities(vendor.as_str(), &decoded, record.json());
             // A vendor may know fewer filters than we do, and may give more records than were asked for.
             if !request.query.matches(&decoded.record) {
                 continue;
@@ -188,7 +188,7 @@ impl RecordQueries {
             matching += 1;
             if matching > walk.skip && given < request.limit {
                 if request.include_raw {
-                    decoded.record.attach_raw(item);
+                    decoded.record.attach_raw(record.json());
                 }
                 page.give(request, &mut decoded.record);
                 given += 1;

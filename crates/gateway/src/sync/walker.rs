@@ -134,21 +134,22 @@ impl Walker<'_> {
         let vendor = self.account.vendor.descriptor().vendor.as_str();
         let now = self.clock.now();
         // A vendor may know no limit of a page.
-        for items in page.items.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
+        for records in page.records.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
             let (mut batch, mut digests) = (Batch::default(), Vec::new());
-            for item in items {
-                match self.account.vendor.read_found(item, now) {
+            for found in records {
+                let json = found.json();
+                match self.account.vendor.read_found(found, now) {
                     Ok(mut decoded) => {
-                        self.metrics.count_oddities(vendor, &decoded, item);
-                        decoded.record.attach_raw(item);
+                        self.metrics.count_oddities(vendor, &decoded, json);
+                        decoded.record.attach_raw(json);
                         batch.records.push(decoded.record.into_owned());
                     }
                     Err(reason) => {
                         walk.unreadable += 1;
                         self.metrics.count_sync_records(self.account, "unreadable", 1);
-                        let digest = digest(item);
+                        let digest = digest(json);
                         if !digests.contains(&digest) && !journal.knows_unreadable(&digest).await? {
-                            batch.quarantined.push(self.draft(item.clone(), reason));
+                            batch.quarantined.push(self.draft(json.clone(), reason));
                             digests.push(digest);
                         }
                     }
