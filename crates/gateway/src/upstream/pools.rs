@@ -1,8 +1,9 @@
 //! The awc clients of one thread, each a pool of connections of its own.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
+    rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,6 +21,8 @@ const POOL_LIMIT: usize = 1_000;
 /// Pools of one thread, of each kind. Beyond it the one goes that was idle longest.
 const POOLS_LIMIT: usize = 2_048;
 
+/// How often unused pools are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
 /// How long a pool may be unused. awc looks at the age of a connection only when it wants one, so without this a host that is
 /// called no more would keep its connections, closed ones too.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -35,12 +38,48 @@ pub(super) struct Pools {
     tls: Arc<ClientConfig>,
     /// By name: those whose connections serve again, and those with one for each exchange.
     pools: [RefCell<HashMap<String, Pool>>; 2],
+    is_swept: Cell<bool>,
+}
+
+thread_local! {
+    /// The pools of a thread that serves requests.
+    static SERVING: RefCell<Weak<Pools>> = RefCell::default();
 }
 
 impl Pools {
     /// None yet.
     pub(super) fn new(dial: Dial, tls: Arc<ClientConfig>) -> Self {
-        Self { dial, tls, pools: Default::default() }
+        Self { dial, tls, pools: Default::default(), is_swept: Cell::new(false) }
+    }
+
+    /// The pools of a thread that serves requests: as long as they are held, such a thread calls vendors by itself.
+    pub(super) fn for_serving_thread() -> Rc<Self> {
+        let pools = Rc::new(Self::new(Dial::anywhere(), tls()));
+        SERVING.with(|serving| *serving.borrow_mut() = Rc::downgrade(&pools));
+        pools
+    }
+
+    /// Those of this thread, if it serves requests.
+    pub(super) fn of_serving_thread() -> Option<Rc<Self>> {
+        SERVING.with(|serving| serving.borrow().upgrade())
+    }
+
+    /// Has unused pools closed from now on, as long as these are held. Only a thread that runs can be asked to.
+    pub(super) fn begin_sweep(self: &Rc<Self>) {
+        if self.is_swept.replace(true) {
+            return;
+        }
+        let held = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            let mut ticks = tokio::time::interval(SWEEP);
+            loop {
+                ticks.tick().await;
+                match held.upgrade() {
+                    Some(pools) => pools.drop_idle(Instant::now()),
+                    None => return,
+                }
+            }
+        });
     }
 
     /// The client of a pool; `fresh` ones open a connection for each exchange.

@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use awc::{
@@ -39,8 +39,6 @@ use crate::egress::{Egress, Lookup};
 
 /// Exchanges waiting for one thread. The limits of the accounts keep them far below this.
 const QUEUE: usize = 1_024;
-/// How often unused connections are looked for.
-const SWEEP: Duration = Duration::from_secs(30);
 /// Bytes of an answer that there is room for from the start, where it announces them.
 const FIRST_READ: usize = 1024 * 1024;
 /// Bytes of a request that are handed over at once.
@@ -102,6 +100,8 @@ struct Job {
 pub struct Wire {
     threads: Vec<mpsc::Sender<Job>>,
     next: AtomicUsize,
+    /// Whether a thread that serves requests may make an exchange by itself.
+    serves_itself: bool,
 }
 
 impl Wire {
@@ -110,7 +110,8 @@ impl Wire {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(threads: usize) -> std::io::Result<Self> {
-        Self::begin("upstream", threads, &Dial::anywhere())
+        let begun = Self::begin("upstream", threads, &Dial::anywhere())?;
+        Ok(Self { serves_itself: true, ..begun })
     }
 
     /// Starts threads that call hosts that come from outside, at the addresses that may be called.
@@ -139,7 +140,7 @@ impl Wire {
                 .spawn(move || LocalSet::new().block_on(&runtime, serve(receiver, Pools::new(dial, tls))))?;
             senders.push(sender);
         }
-        Ok(Self { threads: senders, next: AtomicUsize::new(0) })
+        Ok(Self { threads: senders, next: AtomicUsize::new(0), serves_itself: false })
     }
 
     /// Does one exchange.
@@ -148,26 +149,37 @@ impl Wire {
     /// See [`WireError`].
     pub async fn exchange(&self, exchange: Exchange) -> Result<Answer, WireError> {
         let (reply, answer) = oneshot::channel();
+        self.begin_exchange(Job { exchange, reply })?;
+        answer.await.unwrap_or_else(|_| Err(WireError::Broken("the exchange was given up".to_owned())))
+    }
+
+    fn begin_exchange(&self, job: Job) -> Result<(), WireError> {
+        // The hop to another thread and back costs more than a small exchange does.
+        let is_small = self.serves_itself
+            && job.exchange.reuse == Reuse::Allowed
+            && job.exchange.request.body().len() <= SLICE;
+        if let Some(pools) = is_small.then(Pools::of_serving_thread).flatten() {
+            job.begin(pools);
+            return Ok(());
+        }
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
         let full = |_| WireError::NotSent(Unsent::Other, "the queue of exchanges is full".to_owned());
-        self.threads[turn].try_send(Job { exchange, reply }).map_err(full)?;
-        answer.await.unwrap_or_else(|_| Err(WireError::Broken("the exchange was given up".to_owned())))
+        self.threads[turn].try_send(job).map_err(full)
     }
 }
 
 async fn serve(mut jobs: mpsc::Receiver<Job>, pools: Pools) {
     let pools = Rc::new(pools);
-    let mut sweep = tokio::time::interval(SWEEP);
-    loop {
-        let job = tokio::select! {
-            job = jobs.recv() => job,
-            _ = sweep.tick() => {
-                pools.drop_idle(Instant::now());
-                continue;
-            }
-        };
-        let Some(Job { exchange, reply }) = job else { break };
-        let pools = Rc::clone(&pools);
+    while let Some(job) = jobs.recv().await {
+        job.begin(Rc::clone(&pools));
+    }
+}
+
+impl Job {
+    /// Makes the exchange in a task of this thread.
+    fn begin(self, pools: Rc<Pools>) {
+        let Self { exchange, reply } = self;
+        pools.begin_sweep();
         tokio::task::spawn_local(async move {
             let exchanged = STAGE.scope(Cell::new(Stage::Pooled), carry_out(&pools, &exchange));
             let done = tokio::time::timeout(exchange.timeout, exchanged).await;

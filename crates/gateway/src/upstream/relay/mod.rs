@@ -45,14 +45,11 @@ use self::{
 pub use self::{download::Chunks, target::check_path, upload::UploadFault};
 use super::{
     CallTimes, Ending, Priority, Upstream,
-    dial::{Dial, STAGE, Stage},
-    pools::{Pools, tls},
+    dial::{STAGE, Stage},
+    pools::Pools,
     wire::classify,
 };
 use crate::accounts::Account;
-
-/// How often unused connections are looked for.
-const SWEEP: Duration = Duration::from_secs(30);
 
 /// The bounds of relayed calls.
 #[derive(Clone, Copy, Debug)]
@@ -134,14 +131,13 @@ pub struct Relay {
     pools: Rc<Pools>,
     credentials: Credentials,
     bounds: RelayBounds,
-    is_swept: Cell<bool>,
 }
 
 impl Relay {
     /// A relay for the thread that it is made on.
     pub fn new(upstream: Arc<Upstream>, bounds: RelayBounds) -> Self {
-        let pools = Rc::new(Pools::new(Dial::anywhere(), tls()));
-        Self { upstream, pools, credentials: Credentials::default(), bounds, is_swept: Cell::new(false) }
+        let pools = Pools::for_serving_thread();
+        Self { upstream, pools, credentials: Credentials::default(), bounds }
     }
 
     /// Largest body of a request.
@@ -219,7 +215,7 @@ impl Relay {
     }
 
     fn request<S>(&self, account: &Account, call: &RelayCall<'_, S>) -> ClientRequest {
-        self.begin_sweep();
+        self.pools.begin_sweep();
         let client = self.pools.client(account.id.as_str(), false);
         let url = [account.vendor.base_url(), "/", call.target].concat();
         let mut request = client.request(call.method.clone(), url).no_decompress();
@@ -243,24 +239,6 @@ impl Relay {
             CallerBody::Sized(length, chunks) => request.send_body(SizedStream::new(length, upload(chunks))),
             CallerBody::Chunked(chunks) => request.send_body(BodyStream::new(upload(chunks))),
         }
-    }
-
-    /// Has unused connections closed from now on, as long as this relay lives. Only a thread that serves can be asked to.
-    fn begin_sweep(&self) {
-        if self.is_swept.replace(true) {
-            return;
-        }
-        let pools = Rc::downgrade(&self.pools);
-        tokio::task::spawn_local(async move {
-            let mut ticks = tokio::time::interval(SWEEP);
-            loop {
-                ticks.tick().await;
-                match pools.upgrade() {
-                    Some(pools) => pools.drop_idle(StdInstant::now()),
-                    None => return,
-                }
-            }
-        });
     }
 }
 
