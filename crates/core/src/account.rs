@@ -1,6 +1,11 @@
 //! Identifiers of accounts and vendors.
 
-use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +22,12 @@ pub struct InvalidAccountId;
 impl AccountId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for AccountId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

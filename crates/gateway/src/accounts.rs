@@ -104,8 +104,9 @@ impl Accounts {
     /// # Errors
     /// `NotFound`, with the same words for an account that does not exist and for one that the caller may not see.
     pub fn get(&self, id: &str) -> Result<&Arc<Account>, Error> {
-        let found = id.parse::<AccountId>().ok().and_then(|id| self.0.get(&id));
-        found.ok_or_else(|| Error::new(ErrorClass::NotFound, "not-found", "There is no such account."))
+        self.0
+            .get(id)
+            .ok_or_else(|| Error::new(ErrorClass::NotFound, "not-found", "There is no such account."))
     }
 
     /// All accounts in the order of their ids.

@@ -16,7 +16,7 @@ pub use open::open;
 pub use roles::{
     Appended, BODY_CHUNK_LIMIT, Batch, CallRecords, DeliveredEvent, DeliveryAttempt, DeliveryCommit,
     DeliveryProgress, DeliveryStatus, Disabling, Durability, EntryOutcomes, EntryRow, EventLog,
-    ExhaustedNotice, Exhaustion, HOUR_MILLIS, HOURS_LIMIT, HourCount, KeptRequest, Kv, Lease, Leases,
+    ExhaustedNotice, Exhaustion, HOUR_MILLIS, HOURS_LIMIT, Holder, HourCount, KeptRequest, Kv, Lease, Leases,
     LogBounds, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage, Replay,
     ReplayProgress, RosterBodies, RosterFilter, RosterStatus, Rosters, SUBSCRIPTIONS_LIMIT, SigningSecret,
     StoreMode, StoreStatus, StoredDelivery, StoredEvent, StoredPart, StoredPartStatus, StoredRequest,

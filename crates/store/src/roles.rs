@@ -33,4 +33,4 @@ pub use subscriptions::{
     SubscriptionFilter, SubscriptionStatus, Subscriptions,
 };
 pub(crate) use subscriptions::{REDRIVE_STEP, check_commit};
-pub use turns::{TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns};
+pub use turns::{Holder, TurnAnswer, TurnLimits, TurnRequest, TurnShare, Turns};

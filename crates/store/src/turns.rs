@@ -2,11 +2,12 @@
 //! store is away.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use hashbrown::HashMap;
 use outdial_core::AccountId;
 
 use crate::{TurnAnswer, TurnRequest, TurnShare};
@@ -26,9 +27,9 @@ impl LocalTurns {
         self.with(request.account, |book| book.note(request, Instant::now()));
     }
 
-    /// Gives the slot of a call back.
-    pub fn give_back(&self, account: &AccountId, holder: &str) {
-        self.with(account, |book| book.slots.remove(holder));
+    /// Gives the slot of a call of this process back.
+    pub fn give_back(&self, account: &AccountId, call: u64) {
+        self.with(account, |book| book.slots.remove(&call));
     }
 
     /// Gives no turn for so long; a longer pause that is there already stays.
@@ -52,7 +53,7 @@ struct Book {
     /// When the last calls began, the newest first.
     starts: VecDeque<Instant>,
     /// Calls under way: when their slot is free again, and their share.
-    slots: HashMap<String, (Instant, TurnShare)>,
+    slots: HashMap<u64, (Instant, TurnShare)>,
     paused_until: Option<Instant>,
 }
 
@@ -90,7 +91,7 @@ impl Book {
     fn note(&mut self, request: &TurnRequest<'_>, now: Instant) {
         self.starts.push_front(now);
         self.starts.truncate(to_size(request.limits.calls));
-        self.slots.insert(request.holder.to_owned(), (now + request.life, request.share));
+        self.slots.insert(request.holder.call, (now + request.life, request.share));
     }
 }
 
@@ -101,15 +102,16 @@ fn to_size(count: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TurnLimits;
+    use crate::{Holder, TurnLimits};
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn ask(book: &mut Book, holder: &str, share: TurnShare, now: Instant) -> TurnAnswer {
+    fn ask(book: &mut Book, call: u64, share: TurnShare, now: Instant) -> TurnAnswer {
         let account: AccountId = "ic-1".parse().unwrap();
         let limits = TurnLimits { calls: 4, period: SECOND, slots: 100 };
         let life = Duration::from_secs(60);
-        book.take(&TurnRequest { account: &account, holder, replica: "a", limits, share, life }, now)
+        let holder = Holder { replica: "a", call };
+        book.take(&TurnRequest { account: &account, holder, limits, share, life }, now)
     }
 
     #[test]
@@ -118,8 +120,7 @@ mod tests {
         let mut granted = Vec::new();
         for step in 0..3_000_u32 {
             let now = begin + Duration::from_millis(u64::from(step));
-            if matches!(ask(&mut book, &step.to_string(), TurnShare::Whole, now), TurnAnswer::Granted { .. })
-            {
+            if matches!(ask(&mut book, step.into(), TurnShare::Whole, now), TurnAnswer::Granted { .. }) {
                 granted.push(now);
             }
         }
@@ -133,13 +134,13 @@ mod tests {
     fn half_a_share_leaves_half_of_the_period() {
         let (mut book, now) = (Book::default(), Instant::now());
         let granted = TurnAnswer::Granted { replicas: 1 };
-        assert_eq!(ask(&mut book, "1", TurnShare::Half, now), granted);
-        assert_eq!(ask(&mut book, "2", TurnShare::Half, now), granted);
-        assert_eq!(ask(&mut book, "3", TurnShare::Half, now), TurnAnswer::TooSoon(SECOND));
-        assert_eq!(ask(&mut book, "4", TurnShare::Whole, now), granted);
-        assert_eq!(ask(&mut book, "5", TurnShare::Whole, now), granted);
+        assert_eq!(ask(&mut book, 1, TurnShare::Half, now), granted);
+        assert_eq!(ask(&mut book, 2, TurnShare::Half, now), granted);
+        assert_eq!(ask(&mut book, 3, TurnShare::Half, now), TurnAnswer::TooSoon(SECOND));
+        assert_eq!(ask(&mut book, 4, TurnShare::Whole, now), granted);
+        assert_eq!(ask(&mut book, 5, TurnShare::Whole, now), granted);
         assert_eq!(
-            ask(&mut book, "6", TurnShare::Whole, now + SECOND / 4),
+            ask(&mut book, 6, TurnShare::Whole, now + SECOND / 4),
             TurnAnswer::TooSoon(SECOND * 3 / 4)
         );
     }

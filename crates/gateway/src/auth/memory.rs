@@ -3,11 +3,9 @@
 //! An entry holds what was read of a token, and the very keys that it was checked against: whenever an issuer's keys are
 //! renewed, removed or too old, nothing that was checked with the old ones counts. Times are judged anew at each use.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::{Principal, keys::KeySet, token::Times};
@@ -33,8 +31,8 @@ pub(super) struct Verified {
 pub(super) struct Memory(RwLock<HashMap<Key, Verified>>);
 
 impl Memory {
-    pub(super) fn key(token: &str) -> Key {
-        Sha256::digest(token.as_bytes()).into()
+    pub(super) fn key(token: &[u8]) -> Key {
+        Sha256::digest(token).into()
     }
 
     /// What `read` makes of a token that was verified.

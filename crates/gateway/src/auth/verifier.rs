@@ -80,10 +80,15 @@ impl Trusted {
     }
 
     fn keys(&self) -> Arc<KeySet> {
+        self.with_keys(Arc::clone).unwrap_or_default()
+    }
+
+    /// What `read` makes of the keys, unless they are too old.
+    fn with_keys<T>(&self, read: impl FnOnce(&Arc<KeySet>) -> T) -> Option<T> {
         let held = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let fixed = matches!(self.source, Source::Fixed);
-        let fresh = held.renewed.is_some_and(|renewed| renewed.elapsed() < STALE_LIMIT);
-        if fixed || fresh { Arc::clone(&held.keys) } else { Arc::default() }
+        let is_usable = fixed || held.renewed.is_some_and(|renewed| renewed.elapsed() < STALE_LIMIT);
+        is_usable.then(|| read(&held.keys))
     }
 
     /// Looks for keys, unless that was done a moment ago.
@@ -141,7 +146,7 @@ impl Verifier {
     ///
     /// # Errors
     /// `Unauthenticated`, always with the same words: a caller learns nothing from trying.
-    pub async fn verify(&self, authorization: Option<&str>) -> Result<Arc<Principal>, Error> {
+    pub async fn verify(&self, authorization: Option<&[u8]>) -> Result<Arc<Principal>, Error> {
         match self.try_verify(authorization).await {
             Ok(principal) => Ok(principal),
             Err(reason) => {
@@ -153,26 +158,28 @@ impl Verifier {
     }
 
     /// Who sends it, where the same token was verified a moment ago.
-    pub fn remembered(&self, authorization: Option<&str>) -> Option<Arc<Principal>> {
+    pub fn remembered(&self, authorization: Option<&[u8]>) -> Option<Arc<Principal>> {
         self.known(bearer(authorization).ok()?)?.ok()
     }
 
     /// What is known of a token, as long as the keys that it was checked against are the issuer's: whose it is, or that its
     /// time is over.
-    fn known(&self, token: &str) -> Option<Result<Arc<Principal>, &'static str>> {
+    fn known(&self, token: &[u8]) -> Option<Result<Arc<Principal>, &'static str>> {
         self.memory.find(&Memory::key(token), |known| {
-            let has_keys = Arc::ptr_eq(&self.issuers[known.issuer].keys(), &known.keys);
+            let has_keys =
+                self.issuers[known.issuer].with_keys(|keys| Arc::ptr_eq(keys, &known.keys)) == Some(true);
             let judge = || known.times.check(self.clock.now()).map(|()| Arc::clone(&known.principal));
             has_keys.then(judge)
         })
     }
 
-    async fn try_verify(&self, authorization: Option<&str>) -> Result<Arc<Principal>, &'static str> {
+    async fn try_verify(&self, authorization: Option<&[u8]>) -> Result<Arc<Principal>, &'static str> {
         let token = bearer(authorization)?;
         if let Some(known) = self.known(token) {
             return known;
         }
-        let verified = self.check(token).await?;
+        let text = std::str::from_utf8(token).map_err(|_| "not_valid")?;
+        let verified = self.check(text).await?;
         let principal = Arc::clone(&verified.principal);
         self.memory.keep(Memory::key(token), verified);
         Ok(principal)
@@ -210,9 +217,11 @@ impl Verifier {
 }
 
 /// The token of a header's value.
-fn bearer(authorization: Option<&str>) -> Result<&str, &'static str> {
-    let (scheme, token) = authorization.and_then(|text| text.split_once(' ')).ok_or("missing")?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err("not_bearer") }
+fn bearer(authorization: Option<&[u8]>) -> Result<&[u8], &'static str> {
+    let given = authorization.ok_or("missing")?;
+    let space = given.iter().position(|byte| *byte == b' ').ok_or("missing")?;
+    let (scheme, token) = given.split_at(space);
+    if scheme.eq_ignore_ascii_case(b"bearer") { Ok(token.trim_ascii()) } else { Err("not_bearer") }
 }
 
 fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
@@ -273,18 +282,18 @@ mod tests {
         });
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         let token = format!("Bearer {}", jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap());
-        let first = verifier.verify(Some(&token)).await.unwrap();
-        let again = verifier.verify(Some(&token)).await.unwrap();
+        let first = verifier.verify(Some(token.as_bytes())).await.unwrap();
+        let again = verifier.verify(Some(token.as_bytes())).await.unwrap();
         assert!(Arc::ptr_eq(&first, &again), "the second time is remembered");
         clock.0.store(6_000, Ordering::Relaxed);
-        assert!(verifier.verify(Some(&token)).await.is_err(), "it has expired");
+        assert!(verifier.verify(Some(token.as_bytes())).await.is_err(), "it has expired");
         clock.0.store(1_000, Ordering::Relaxed);
-        assert!(verifier.verify(Some(&token)).await.is_ok());
+        assert!(verifier.verify(Some(token.as_bytes())).await.is_ok());
         let renewed = Held {
             keys: Arc::new(KeySet::shared(b"another one of more than thirty-two bytes")),
             renewed: None,
         };
         *verifier.issuers[0].keys.write().unwrap() = renewed;
-        assert!(verifier.verify(Some(&token)).await.is_err(), "its key is gone");
+        assert!(verifier.verify(Some(token.as_bytes())).await.is_err(), "its key is gone");
     }
 }

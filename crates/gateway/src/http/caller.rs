@@ -53,16 +53,13 @@ impl FromRequest for Caller {
         let Some(verifier) = request.app_data::<web::Data<Verifier>>() else {
             return Either::Left(ready(Err(Failure::from_status(internal()))));
         };
-        let mut given = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::to_str);
+        let mut given = request.headers().get_all(header::AUTHORIZATION);
         // Two headers are two callers: neither is believed.
-        let only = match (given.next(), given.next()) {
-            (Some(Ok(only)), None) => Some(only),
-            _ => None,
-        };
+        let only = given.next().filter(|_| given.next().is_none()).map(HeaderValue::as_bytes);
         if let Some(principal) = verifier.remembered(only) {
             return Either::Left(ready(Ok(Self(principal))));
         }
-        let (verifier, only) = (verifier.clone(), only.map(str::to_owned));
+        let (verifier, only) = (verifier.clone(), only.map(<[u8]>::to_vec));
         Either::Right(async move { Ok(Self(verifier.verify(only.as_deref()).await?)) }.boxed_local())
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
@@ -10,6 +9,7 @@ use std::{
 
 use actix_tls::connect::rustls_0_23::webpki_roots_cert_store;
 use awc::{Client, Connector};
+use hashbrown::HashMap;
 use rustls::ClientConfig;
 
 use super::dial::Dial;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use outdial_core::AccountId;
 
 use super::Embedded;
-use crate::{StoreError, TurnAnswer, TurnRequest, Turns};
+use crate::{Holder, StoreError, TurnAnswer, TurnRequest, Turns};
 
 #[async_trait]
 impl Turns for Embedded {
@@ -18,13 +18,13 @@ impl Turns for Embedded {
         Some(self.turns.take(request))
     }
 
-    async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError> {
-        self.turns.give_back(account, holder);
+    async fn give_turn_back(&self, account: &AccountId, holder: Holder<'_>) -> Result<(), StoreError> {
+        self.turns.give_back(account, holder.call);
         Ok(())
     }
 
-    fn give_turn_back_at_once(&self, account: &AccountId, holder: &str) -> bool {
-        self.turns.give_back(account, holder);
+    fn give_turn_back_at_once(&self, account: &AccountId, holder: Holder<'_>) -> bool {
+        self.turns.give_back(account, holder.call);
         true
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use outdial_core::AccountId;
 
 use super::{Redis, scripts, to_millis, unreadable};
-use crate::{StoreError, TurnAnswer, TurnRequest, TurnShare, Turns};
+use crate::{Holder, StoreError, TurnAnswer, TurnRequest, TurnShare, Turns};
 
 /// How long a replica that asked for a turn counts as one that may ask for more.
 const REPLICA_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -16,11 +16,14 @@ const PLACE_LIFE: Duration = Duration::from_millis(250);
 #[async_trait]
 impl Turns for Redis {
     async fn take_turn(&self, request: &TurnRequest<'_>) -> Result<TurnAnswer, StoreError> {
-        let TurnRequest { account, holder, replica, limits, share, life } = request;
+        let TurnRequest { account, holder, limits, share, life } = request;
         let (calls, slots) = limits.allowed(*share);
         let period = u64::try_from(limits.period.as_micros()).unwrap_or(u64::MAX);
         let mut call = scripts::call(&self.scripts.take_turn, &self.keys);
-        call.arg(account.as_str()).arg(holder).arg(replica).arg(u8::from(*share == TurnShare::Half));
+        call.arg(account.as_str())
+            .arg(holder.to_string())
+            .arg(holder.replica)
+            .arg(u8::from(*share == TurnShare::Half));
         call.arg(calls).arg(limits.calls).arg(period.max(1)).arg(slots).arg(limits.slots);
         call.arg(to_millis(*life)).arg(to_millis(REPLICA_LIFE)).arg(to_millis(PLACE_LIFE));
         // A holder that has its slot already is told so again.
@@ -34,10 +37,10 @@ impl Turns for Redis {
         }
     }
 
-    async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError> {
-        let mut remove = redis::pipe();
+    async fn give_turn_back(&self, account: &AccountId, holder: Holder<'_>) -> Result<(), StoreError> {
+        let (holder, mut remove) = (holder.to_string(), redis::pipe());
         for kind in ["turn-slots", "turn-half-slots"] {
-            remove.cmd("ZREM").arg(self.keys.of(kind, account)).arg(holder).ignore();
+            remove.cmd("ZREM").arg(self.keys.of(kind, account)).arg(&holder).ignore();
         }
         self.shared.ask_again(&remove).await
     }

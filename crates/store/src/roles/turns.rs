@@ -1,7 +1,7 @@
 //! Turns at a vendor: how many calls an account may begin in a period and have under way at once, over all replicas. Times
 //! are the store's own, so that replicas whose clocks differ agree.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use outdial_core::AccountId;
@@ -51,15 +51,28 @@ pub enum TurnShare {
     Half,
 }
 
+/// Names a call, among all calls of all replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder<'a> {
+    /// Names the replica.
+    pub replica: &'a str,
+    /// Counts the replica's calls.
+    pub call: u64,
+}
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.replica, self.call)
+    }
+}
+
 /// A turn that is asked for.
 #[derive(Clone, Debug)]
 pub struct TurnRequest<'a> {
     /// Whose limits.
     pub account: &'a AccountId,
-    /// Names the call, among all calls of all replicas.
-    pub holder: &'a str,
-    /// Names the replica.
-    pub replica: &'a str,
+    /// Whose call.
+    pub holder: Holder<'a>,
     /// The limits, the same from every replica.
     pub limits: TurnLimits,
     /// How much of them.
@@ -102,10 +115,10 @@ pub trait Turns: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`, `OutcomeUnknown`.
-    async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError>;
+    async fn give_turn_back(&self, account: &AccountId, holder: Holder<'_>) -> Result<(), StoreError>;
 
     /// Does the same without waiting, where no other process has to be told. Answers whether that was so.
-    fn give_turn_back_at_once(&self, _account: &AccountId, _holder: &str) -> bool {
+    fn give_turn_back_at_once(&self, _account: &AccountId, _holder: Holder<'_>) -> bool {
         false
     }
 

@@ -8,10 +8,10 @@ use outdial_core::{AccountId, CallRecord, Position, RecordQuery, Timestamp};
 
 use super::Spooled;
 use crate::{
-    CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryOutcomes, EntryRow, HourCount, Kv,
-    Lease, Leases, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem, RecordPage,
-    RosterBodies, RosterFilter, Rosters, StoreError, StoredDelivery, StoredRoster, StoredSubscription,
-    Subscriptions, Summary, TurnAnswer, TurnRequest, Turns,
+    CallRecords, DeliveryCommit, DeliveryProgress, DeliveryStatus, EntryOutcomes, EntryRow, Holder,
+    HourCount, Kv, Lease, Leases, PageKey, Quarantine, QuarantineDraft, QuarantineFilter, QuarantinedItem,
+    RecordPage, RosterBodies, RosterFilter, Rosters, StoreError, StoredDelivery, StoredRoster,
+    StoredSubscription, Subscriptions, Summary, TurnAnswer, TurnRequest, Turns,
 };
 
 #[async_trait]
@@ -319,7 +319,7 @@ impl Turns for Spooled {
         self.redis.take_turn(request).await
     }
 
-    async fn give_turn_back(&self, account: &AccountId, holder: &str) -> Result<(), StoreError> {
+    async fn give_turn_back(&self, account: &AccountId, holder: Holder<'_>) -> Result<(), StoreError> {
         self.redis.give_turn_back(account, holder).await
     }
 

@@ -2,18 +2,19 @@
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use outdial_core::AccountId;
 use outdial_store::{
-    LocalTurns, Store, StoreError, StoreErrorKind, TurnAnswer, TurnLimits, TurnRequest, TurnShare,
+    Holder, LocalTurns, Store, StoreError, StoreErrorKind, TurnAnswer, TurnLimits, TurnRequest, TurnShare,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::tasks::Tasks;
 
@@ -22,26 +23,10 @@ const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a store that failed is not asked.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// A turn that is wanted.
-pub struct Wanted<'a> {
-    /// Whose.
-    pub account: &'a AccountId,
-    /// The account's limits over all replicas.
-    pub limits: TurnLimits,
-    /// How much of them.
-    pub share: TurnShare,
-    /// When the slot is free again, whatever happens.
-    pub life: Duration,
-    /// Is told when the slot was given back.
-    pub freed: &'a Arc<Notify>,
-}
-
 /// A slot that a call has, or may have. It is given back when dropped, without waiting for that.
 pub struct Slot {
-    turns: Arc<CountedTurns>,
-    account: AccountId,
-    holder: String,
-    freed: Arc<Notify>,
+    turns: Arc<AccountTurns>,
+    call: u64,
     is_taken: bool,
 }
 
@@ -57,18 +42,20 @@ impl Drop for Slot {
         if !self.is_taken {
             return;
         }
-        if self.turns.store.give_turn_back_at_once(&self.account, &self.holder) {
-            self.freed.notify_waiters();
-            return;
+        let Self { turns, call, .. } = self;
+        let shared = &turns.shared;
+        let holder = Holder { replica: &shared.replica, call: *call };
+        if shared.store.give_turn_back_at_once(&turns.account, holder) {
+            return turns.tell_freed();
         }
-        let (account, holder) = (self.account.clone(), std::mem::take(&mut self.holder));
-        self.turns.local.give_back(&account, &holder);
-        let (store, freed) = (Arc::clone(&self.turns.store), Arc::clone(&self.freed));
-        self.turns.tasks.spawn(async move {
-            if let Err(error) = store.give_turn_back(&account, &holder).await {
-                tracing::debug!(%account, problem = %error, "turns.not_given_back");
+        shared.local.give_back(&turns.account, *call);
+        let (turns, call) = (Arc::clone(turns), *call);
+        shared.tasks.spawn(async move {
+            let CountedTurns { store, replica, .. } = &*turns.shared;
+            if let Err(error) = store.give_turn_back(&turns.account, Holder { replica, call }).await {
+                tracing::debug!(account = %turns.account, problem = %error, "turns.not_given_back");
             }
-            freed.notify_waiters();
+            turns.tell_freed();
         });
     }
 }
@@ -76,8 +63,8 @@ impl Drop for Slot {
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot")
-            .field("account", &self.account)
-            .field("holder", &self.holder)
+            .field("account", &self.turns.account)
+            .field("call", &self.call)
             .finish_non_exhaustive()
     }
 }
@@ -103,83 +90,6 @@ impl CountedTurns {
         Self { store, tasks, replica, local, replicas, calls, away_until: Mutex::default() }
     }
 
-    /// Takes a turn, or says why there is none now, where nobody else has to be asked. A store that answers at once is in this
-    /// process: it is never away, so nothing is noted of it here.
-    pub fn take_at_once(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Result<Slot, TurnAnswer>> {
-        let slot = self.slot(wanted);
-        match self.store.take_turn_at_once(&self.request(wanted, &slot, wanted.limits)) {
-            Some(TurnAnswer::Granted { .. }) => Some(Ok(slot)),
-            refusal => {
-                slot.forget();
-                refusal.map(Err)
-            }
-        }
-    }
-
-    /// Takes a turn, or says why there is none now.
-    ///
-    /// # Errors
-    /// Anything but `Granted`.
-    pub async fn take(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Slot, TurnAnswer> {
-        if let Some(answer) = self.take_at_once(wanted) {
-            return answer;
-        }
-        let is_away = self.away().is_some_and(|until| until > Instant::now());
-        if !is_away {
-            // Whoever asked may go away before the answer comes: the slot is given back all the same.
-            let slot = self.slot(wanted);
-            let request = self.request(wanted, &slot, wanted.limits);
-            let asked = tokio::time::timeout(STORE_TIMEOUT, self.store.take_turn(&request)).await;
-            match asked.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Unavailable, "too slow"))) {
-                Ok(TurnAnswer::Granted { replicas }) => {
-                    self.note_store(None);
-                    self.replicas.store(replicas.max(1), Ordering::Relaxed);
-                    self.local.note(&request);
-                    return Ok(slot);
-                }
-                Ok(refusal) => {
-                    self.note_store(None);
-                    slot.forget();
-                    return Err(refusal);
-                }
-                // It may be taken: the slot goes, and with it what there is in the store.
-                Err(error) => self.note_store(Some(error)),
-            }
-        }
-        let slot = self.slot(wanted);
-        let limits = wanted.limits.divided(self.replicas.load(Ordering::Relaxed));
-        match self.local.take(&self.request(wanted, &slot, limits)) {
-            TurnAnswer::Granted { .. } => Ok(slot),
-            refusal => {
-                slot.forget();
-                Err(refusal)
-            }
-        }
-    }
-
-    /// A slot under a name that no other call of any replica has.
-    fn slot(self: &Arc<Self>, wanted: &Wanted<'_>) -> Slot {
-        let holder = format!("{}/{}", self.replica, self.calls.fetch_add(1, Ordering::Relaxed));
-        let (account, freed) = (wanted.account.clone(), Arc::clone(wanted.freed));
-        Slot { turns: Arc::clone(self), account, holder, freed, is_taken: true }
-    }
-
-    fn request<'a>(&'a self, wanted: &Wanted<'a>, slot: &'a Slot, limits: TurnLimits) -> TurnRequest<'a> {
-        let Wanted { account, share, life, .. } = *wanted;
-        TurnRequest { account, holder: &slot.holder, replica: &self.replica, limits, share, life }
-    }
-
-    /// Gives no turn for so long, in no replica.
-    pub fn pause(&self, account: AccountId, pause: Duration) {
-        self.local.pause(&account, pause);
-        let store = Arc::clone(&self.store);
-        self.tasks.spawn(async move {
-            if let Err(error) = store.pause_turns(&account, pause).await {
-                tracing::warn!(%account, problem = %error, "turns.pause_not_shared");
-            }
-        });
-    }
-
     fn note_store(&self, problem: Option<StoreError>) {
         let mut away = self.away();
         match (&problem, *away) {
@@ -196,6 +106,141 @@ impl CountedTurns {
     }
 }
 
+/// The turns of one account.
+pub struct AccountTurns {
+    shared: Arc<CountedTurns>,
+    account: AccountId,
+    /// Over all replicas.
+    limits: TurnLimits,
+    /// A slot of this replica was given back.
+    freed: Notify,
+    /// How many listen for that.
+    listening: AtomicUsize,
+}
+
+impl AccountTurns {
+    /// The turns of an account within its limits.
+    pub fn new(shared: Arc<CountedTurns>, account: AccountId, limits: TurnLimits) -> Self {
+        Self { shared, account, limits, freed: Notify::new(), listening: AtomicUsize::new(0) }
+    }
+
+    /// Takes a turn of this share, whose slot is free again after `life` whatever happens, or says why there is none now, where
+    /// nobody else has to be asked. A store that answers at once is in this process: it is never away, so nothing is noted of
+    /// it here.
+    pub fn take_at_once(
+        self: &Arc<Self>,
+        share: TurnShare,
+        life: Duration,
+    ) -> Option<Result<Slot, TurnAnswer>> {
+        let slot = self.slot();
+        match self.shared.store.take_turn_at_once(&self.request(&slot, share, life, self.limits)) {
+            Some(TurnAnswer::Granted { .. }) => Some(Ok(slot)),
+            refusal => {
+                slot.forget();
+                refusal.map(Err)
+            }
+        }
+    }
+
+    /// Takes a turn, or says why there is none now.
+    ///
+    /// # Errors
+    /// Anything but `Granted`.
+    pub async fn take(self: &Arc<Self>, share: TurnShare, life: Duration) -> Result<Slot, TurnAnswer> {
+        if let Some(answer) = self.take_at_once(share, life) {
+            return answer;
+        }
+        let shared = &self.shared;
+        let is_away = shared.away().is_some_and(|until| until > Instant::now());
+        if !is_away {
+            // Whoever asked may go away before the answer comes: the slot is given back all the same.
+            let slot = self.slot();
+            let request = self.request(&slot, share, life, self.limits);
+            let asked = tokio::time::timeout(STORE_TIMEOUT, shared.store.take_turn(&request)).await;
+            match asked.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Unavailable, "too slow"))) {
+                Ok(TurnAnswer::Granted { replicas }) => {
+                    shared.note_store(None);
+                    shared.replicas.store(replicas.max(1), Ordering::Relaxed);
+                    shared.local.note(&request);
+                    return Ok(slot);
+                }
+                Ok(refusal) => {
+                    shared.note_store(None);
+                    slot.forget();
+                    return Err(refusal);
+                }
+                // It may be taken: the slot goes, and with it what there is in the store.
+                Err(error) => shared.note_store(Some(error)),
+            }
+        }
+        let slot = self.slot();
+        let limits = self.limits.divided(shared.replicas.load(Ordering::Relaxed));
+        match shared.local.take(&self.request(&slot, share, life, limits)) {
+            TurnAnswer::Granted { .. } => Ok(slot),
+            refusal => {
+                slot.forget();
+                Err(refusal)
+            }
+        }
+    }
+
+    /// A slot under a name that no other call of any replica has.
+    fn slot(self: &Arc<Self>) -> Slot {
+        let call = self.shared.calls.fetch_add(1, Ordering::Relaxed);
+        Slot { turns: Arc::clone(self), call, is_taken: true }
+    }
+
+    fn request(&self, slot: &Slot, share: TurnShare, life: Duration, limits: TurnLimits) -> TurnRequest<'_> {
+        let holder = Holder { replica: &self.shared.replica, call: slot.call };
+        TurnRequest { account: &self.account, holder, limits, share, life }
+    }
+
+    /// Listens for a slot of this replica that is given back, from now on.
+    pub fn listen(&self) -> Listener<'_> {
+        self.listening.fetch_add(1, Ordering::SeqCst);
+        let mut freed = Box::pin(self.freed.notified());
+        freed.as_mut().enable();
+        Listener { turns: self, freed }
+    }
+
+    /// Whoever listens did so before it asked for the slot that was just given back, or finds that free.
+    fn tell_freed(&self) {
+        if self.listening.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+
+    /// Gives no turn for so long, in no replica.
+    pub fn pause(self: &Arc<Self>, pause: Duration) {
+        self.shared.local.pause(&self.account, pause);
+        let turns = Arc::clone(self);
+        self.shared.tasks.spawn(async move {
+            if let Err(error) = turns.shared.store.pause_turns(&turns.account, pause).await {
+                tracing::warn!(account = %turns.account, problem = %error, "turns.pause_not_shared");
+            }
+        });
+    }
+}
+
+/// Waits for a slot of this replica that is given back.
+pub struct Listener<'a> {
+    turns: &'a AccountTurns,
+    freed: Pin<Box<Notified<'a>>>,
+}
+
+impl Listener<'_> {
+    /// Answers when one was.
+    pub async fn freed(&mut self) {
+        self.freed.as_mut().await;
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        self.turns.listening.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,15 +251,14 @@ mod tests {
         let store = super::super::tests::open_store(&folder).await;
         let tasks = Tasks::new(tokio::runtime::Handle::current());
         let turns = Arc::new(CountedTurns::new(store, tasks, "a".into()));
-        let (account, freed) = ("ic-1".parse().unwrap(), Arc::default());
         let limits = TurnLimits { calls: 10, period: Duration::from_millis(1), slots: 1 };
-        let (share, life) = (TurnShare::Whole, Duration::from_secs(60));
-        let wanted = Wanted { account: &account, limits, share, life, freed: &freed };
-        let slot = turns.take(&wanted).await.unwrap();
-        assert_eq!(turns.take(&wanted).await.unwrap_err(), TurnAnswer::Full);
+        let turns = Arc::new(AccountTurns::new(turns, "ic-1".parse().unwrap(), limits));
+        let take = async || turns.take(TurnShare::Whole, Duration::from_secs(60)).await;
+        let slot = take().await.unwrap();
+        assert_eq!(take().await.unwrap_err(), TurnAnswer::Full);
         drop(slot);
-        drop(turns.take(&wanted).await.unwrap());
+        drop(take().await.unwrap());
         // What nobody gives back here would stay for good.
-        assert_eq!(format!("{:?}", turns.local), format!("{:?}", LocalTurns::default()));
+        assert_eq!(format!("{:?}", turns.shared.local), format!("{:?}", LocalTurns::default()));
     }
 }

@@ -1,6 +1,9 @@
 //! A line of calls that wait for their turn: the first of it asks, the others wait for it.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -12,6 +15,8 @@ const WAITING_LIMIT: usize = 1_024;
 pub struct Line {
     first: Semaphore,
     waiting: watch::Sender<usize>,
+    /// The same number, for those who only look.
+    length: AtomicUsize,
 }
 
 /// The first place of a line, until it is dropped.
@@ -30,6 +35,7 @@ impl Drop for Waiter<'_> {
         // Nobody waits for anything but its end.
         self.0.waiting.send_if_modified(|waiting| {
             *waiting = waiting.saturating_sub(1);
+            self.0.length.store(*waiting, Ordering::SeqCst);
             *waiting == 0
         });
     }
@@ -38,7 +44,7 @@ impl Drop for Waiter<'_> {
 impl Line {
     /// An empty one.
     pub fn new() -> Self {
-        Self { first: Semaphore::new(1), waiting: watch::channel(0).0 }
+        Self { first: Semaphore::new(1), waiting: watch::channel(0).0, length: AtomicUsize::new(0) }
     }
 
     /// Waits to be the first, at most until the deadline. `None` when that passed, or when too many wait.
@@ -47,6 +53,7 @@ impl Line {
         self.waiting.send_if_modified(|waiting| {
             has_room = *waiting < WAITING_LIMIT;
             *waiting += usize::from(has_room);
+            self.length.store(*waiting, Ordering::SeqCst);
             false
         });
         if !has_room {
@@ -59,7 +66,7 @@ impl Line {
 
     /// Whether nobody waits here.
     pub fn is_empty(&self) -> bool {
-        *self.waiting.borrow() == 0
+        self.length.load(Ordering::SeqCst) == 0
     }
 
     /// Waits until nobody waits here, at most until the deadline. Answers whether that came about.

@@ -15,12 +15,11 @@ use std::{
 };
 
 use outdial_core::{AccountId, Error, ErrorClass, VendorId};
-use outdial_store::{TurnAnswer, TurnLimits, TurnShare};
-use tokio::sync::Notify;
+use outdial_store::{TurnAnswer, TurnLimits};
 
 use self::line::Line;
 pub use self::{
-    counted::{CountedTurns, Slot, Wanted},
+    counted::{AccountTurns, CountedTurns, Slot},
     turn::{CallTimes, Ending, Priority, Turn},
 };
 use crate::{
@@ -47,15 +46,12 @@ const STATES: [&str; 3] = ["closed", "open", "half_open"];
 pub struct Gate {
     account: AccountId,
     vendor: String,
-    limits: TurnLimits,
-    turns: Arc<CountedTurns>,
+    turns: Arc<AccountTurns>,
     interactive: Line,
     background: Line,
     state: Mutex<State>,
     /// Whether the last call failed because the vendor could not be reached or was broken.
     is_failing: AtomicBool,
-    /// A slot of this replica was given back.
-    freed: Arc<Notify>,
     metrics: Arc<Metrics>,
 }
 
@@ -68,6 +64,13 @@ struct State {
 }
 
 impl State {
+    /// Whether it makes sense to wait, and until when the vendor is spared.
+    fn check(&self, deadline: Instant, now: Instant) -> Result<Option<Instant>, Refusal> {
+        permit(&self.circuit, now)?;
+        self.pause(deadline, now)
+    }
+
+    /// Until when the vendor is spared because it asked for it, if that is before the deadline.
     fn pause(&self, deadline: Instant, now: Instant) -> Result<Option<Instant>, Refusal> {
         match self.paused_until.filter(|until| *until > now) {
             Some(until) if until >= deadline => Err(Refusal::Paused(until - now)),
@@ -85,16 +88,15 @@ impl Gate {
         turns: Arc<CountedTurns>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let turns = AccountTurns::new(turns, account.clone(), turn_limits(limits));
         let gate = Self {
             account,
             vendor: vendor.to_string(),
-            limits: turn_limits(limits),
-            turns,
+            turns: Arc::new(turns),
             interactive: Line::new(),
             background: Line::new(),
             state: Mutex::default(),
             is_failing: AtomicBool::new(false),
-            freed: Arc::default(),
             metrics,
         };
         gate.circuit_word();
@@ -131,7 +133,8 @@ impl Gate {
     /// # Errors
     /// `RateLimited` while the vendor asks to be spared beyond the deadline; `Unavailable` while the circuit is open.
     pub fn ensure_open(&self, deadline: Instant) -> Result<(), Error> {
-        self.check(deadline).map(|_| ()).map_err(|refusal| self.refuse(refusal))
+        let checked = self.state().check(deadline, Instant::now());
+        checked.map(|_| ()).map_err(|refusal| self.refuse(refusal))
     }
 
     fn refuse(&self, refusal: Refusal) -> Error {
@@ -142,18 +145,19 @@ impl Gate {
 
     /// A turn, if it makes sense to call, nobody waits who comes first, and nobody else has to be asked.
     fn turn_at_once(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Option<Turn>, Refusal> {
-        let is_spared = self.check(times.begin_by)?.is_some();
         let is_first =
             self.interactive.is_empty() && (priority == Priority::Interactive || self.background.is_empty());
+        let (mut state, now) = (self.state(), Instant::now());
+        let is_spared = state.check(times.begin_by, now)?.is_some();
         if is_spared || !is_first {
             return Ok(None);
         }
-        let slot = self.turns.take_at_once(&self.wanted(priority.share(), times));
-        slot.and_then(Result::ok).map(|slot| self.begin(slot, priority)).transpose()
+        let slot = self.turns.take_at_once(priority.share(), life(times, now)).and_then(Result::ok);
+        Ok(slot.map(|slot| self.begin_now(&mut state, now, slot, priority)))
     }
 
     async fn wait(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Turn, Refusal> {
-        let slot = self.slot(priority, times, Self::check).await?;
+        let slot = self.slot(priority, times, State::check).await?;
         self.begin(slot, priority)
     }
 
@@ -162,7 +166,7 @@ impl Gate {
         &self,
         priority: Priority,
         times: CallTimes,
-        check: impl Fn(&Self, Instant) -> Result<Option<Instant>, Refusal>,
+        check: impl Fn(&State, Instant, Instant) -> Result<Option<Instant>, Refusal>,
     ) -> Result<Slot, Refusal> {
         let line = match priority {
             Priority::Interactive => &self.interactive,
@@ -175,17 +179,16 @@ impl Gate {
             if priority == Priority::Background && !self.interactive.is_empty_before(deadline).await {
                 return Err(Refusal::Busy(PAUSE.0));
             }
-            if let Some(until) = check(self, deadline)? {
+            let checked = check(&self.state(), deadline, Instant::now())?;
+            if let Some(until) = checked {
                 // What this replica was told may not have reached the store yet.
                 tokio::time::sleep_until(until.into()).await;
                 continue;
             }
             // Listened for before it is asked, so that a slot that becomes free just then is noticed.
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
+            let mut listener = self.turns.listen();
             let now = Instant::now();
-            match self.turns.take(&self.wanted(share, times)).await {
+            match self.turns.take(share, life(times, now)).await {
                 Ok(slot) => return Ok(slot),
                 Err(TurnAnswer::TooSoon(wait)) => {
                     if now + wait >= deadline {
@@ -196,7 +199,7 @@ impl Gate {
                 Err(TurnAnswer::Full | TurnAnswer::Granted { .. }) => {
                     let until = deadline.min(now + poll);
                     // Either way it is asked again.
-                    let _ = tokio::time::timeout_at(until.into(), freed).await;
+                    let _ = tokio::time::timeout_at(until.into(), listener.freed()).await;
                     poll = (poll * 2).min(POLL.1);
                 }
                 Err(TurnAnswer::Paused(wait)) => self.note_pause(now + wait),
@@ -207,31 +210,17 @@ impl Gate {
         }
     }
 
-    fn wanted(&self, share: TurnShare, times: CallTimes) -> Wanted<'_> {
-        let life = times.end_by.saturating_duration_since(Instant::now()) + GRACE;
-        Wanted { account: &self.account, limits: self.limits, share, life, freed: &self.freed }
-    }
-
-    /// Whether it makes sense to wait, and until when the vendor is spared.
-    fn check(&self, deadline: Instant) -> Result<Option<Instant>, Refusal> {
-        let (state, now) = (self.state(), Instant::now());
-        permit(&state.circuit, now)?;
-        state.pause(deadline, now)
-    }
-
-    /// Until when the vendor is spared because it asked for it, if that is before the deadline.
-    fn check_pause(&self, deadline: Instant) -> Result<Option<Instant>, Refusal> {
-        self.state().pause(deadline, Instant::now())
-    }
-
     /// Makes a turn of a slot, unless the circuit opened meanwhile or another call is its probe.
     fn begin(self: &Arc<Self>, slot: Slot, priority: Priority) -> Result<Turn, Refusal> {
         let (mut state, now) = (self.state(), Instant::now());
         permit(&state.circuit, now)?;
+        Ok(self.begin_now(&mut state, now, slot, priority))
+    }
+
+    fn begin_now(self: &Arc<Self>, state: &mut State, now: Instant, slot: Slot, priority: Priority) -> Turn {
         let is_probe = state.circuit.begin();
-        self.show_circuit(&mut state, now);
-        drop(state);
-        Ok(Turn::new(Arc::clone(self), slot, priority, is_probe))
+        self.show_circuit(state, now);
+        Turn::new(Arc::clone(self), slot, priority, is_probe)
     }
 
     /// Takes note of how a call ended. What began before the circuit opened does not count against a probe.
@@ -260,7 +249,7 @@ impl Gate {
             drop(state);
             self.note_pause(now + pause);
             tracing::warn!(account = %self.account, seconds = pause.as_secs(), "upstream.paused");
-            self.turns.pause(self.account.clone(), pause);
+            self.turns.pause(pause);
         }
     }
 
@@ -335,6 +324,11 @@ impl Refusal {
             }
         }
     }
+}
+
+/// When a slot is free again whatever happens, from now on.
+fn life(times: CallTimes, now: Instant) -> Duration {
+    times.end_by.saturating_duration_since(now) + GRACE
 }
 
 fn permit(circuit: &Circuit, now: Instant) -> Result<(), Refusal> {

@@ -225,12 +225,10 @@ async fn one_of_two_who_get_a_slot_is_the_probe() {
     }
     // As if the pause were over and the probe of the other line under way.
     assert!(scene.gate.state().circuit.begin());
-    let (account, limits) = (&scene.gate.account, scene.gate.limits);
-    let wanted = Wanted { account, limits, share: TurnShare::Whole, life: HOUR, freed: &scene.gate.freed };
     for _ in 0..3 {
         // The slot is given back each time, beside the test.
         let slot = loop {
-            match scene.gate.turns.take(&wanted).await {
+            match scene.gate.turns.take(Priority::Interactive.share(), HOUR).await {
                 Ok(slot) => break slot,
                 Err(_) => tokio::task::yield_now().await,
             }

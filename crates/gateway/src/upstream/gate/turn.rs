@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use outdial_core::{Error, ErrorClass, Timestamp};
 use outdial_store::TurnShare;
 
-use super::{Gate, counted::Slot};
+use super::{Gate, State, counted::Slot};
 use crate::retry_after::read_retry_after;
 
 /// Who waits for a call.
@@ -104,7 +104,7 @@ impl Turn {
     /// there was one in time. The circuit is not asked: it is the same call, and may be the probe.
     pub async fn renew(&mut self, times: CallTimes) -> bool {
         self.slot = None;
-        self.slot = self.gate.slot(self.priority, times, Gate::check_pause).await.ok();
+        self.slot = self.gate.slot(self.priority, times, State::pause).await.ok();
         self.slot.is_some()
     }
 

@@ -5,7 +5,7 @@ mod suspects;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,8 @@ struct Local {
     renewal: Mutex<Option<Instant>>,
     /// A token that a relayed call was refused with; the next call tries to replace it.
     suspect: RwLock<Option<SecretString>>,
+    /// Whether there is one, for those who only look.
+    is_suspect: AtomicBool,
     /// Held while fetching, so that one process fetches once. Holds the times of fetches that the store did not count.
     fetching: tokio::sync::Mutex<Vec<Timestamp>>,
 }

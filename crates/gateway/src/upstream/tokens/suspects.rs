@@ -1,29 +1,36 @@
 //! Tokens that a relayed call was refused with. That may be the fault of the call as well as of the token.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use outdial_core::{AccountId, Error, SecretString};
 
-use super::Tokens;
+use super::{Local, Tokens};
 use crate::accounts::Account;
+
+impl Local {
+    /// Answers the one that there was.
+    fn set_suspect(&self, token: Option<SecretString>) -> Option<SecretString> {
+        let mut suspect = self.suspect.write().unwrap_or_else(PoisonError::into_inner);
+        self.is_suspect.store(token.is_some(), Ordering::Release);
+        std::mem::replace(&mut *suspect, token)
+    }
+}
 
 impl Tokens {
     /// Notes that a relayed call was refused with this token. That costs at most half of the fetches that the vendor allows, and
     /// never a token that others can work with.
     pub fn note_rejected(&self, account: &AccountId, token: &SecretString) {
         if let Some(local) = self.local.get(account) {
-            *local.suspect.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+            local.set_suspect(Some(token.clone()));
         }
     }
 
     pub(super) fn is_suspect(&self, account: &AccountId) -> bool {
-        let suspect = self.local.get(account).map(|local| local.suspect.read());
-        suspect.is_some_and(|suspect| suspect.unwrap_or_else(PoisonError::into_inner).is_some())
+        self.local.get(account).is_some_and(|local| local.is_suspect.load(Ordering::Acquire))
     }
 
     pub(super) fn take_suspect(&self, account: &AccountId) -> Option<SecretString> {
-        let suspect = &self.local.get(account)?.suspect;
-        suspect.write().unwrap_or_else(PoisonError::into_inner).take()
+        self.local.get(account)?.set_suspect(None)
     }
 
     /// A token in place of one that may be good after all.
