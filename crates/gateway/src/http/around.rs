@@ -3,11 +3,13 @@
 use std::{
     fmt,
     panic::AssertUnwindSafe,
+    rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
+    Error, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -15,10 +17,9 @@ use actix_web::{
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
-    web,
 };
 use futures_util::FutureExt;
-use uuid::Uuid;
+use uuid::{NoContext, Uuid};
 
 use super::{
     met::{API, Met},
@@ -38,17 +39,22 @@ const REQUEST_ID_LIMIT: usize = 128;
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    fn of(request: &ServiceRequest) -> Self {
+    /// The caller's if it can be taken, or else a new one. From now on it stands where callers give theirs.
+    fn of(request: &mut ServiceRequest) -> Self {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let usable =
             |id: &&HeaderValue| (1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.as_bytes().iter().all(plain);
         let given = request.headers().get(REQUEST_ID).filter(usable);
-        given.map_or_else(Self::new, |id| Self(id.clone()))
+        let id = given.map_or_else(Self::new, |id| Self(id.clone()));
+        request.headers_mut().insert(REQUEST_ID, id.0.clone());
+        id
     }
 
     fn new() -> Self {
         let text = &mut Uuid::encode_buffer();
-        let text = Uuid::now_v7().hyphenated().encode_lower(text);
+        // In no order within a millisecond: to keep one would take a lock that all threads share.
+        let id = Uuid::new_v7(uuid::Timestamp::now(NoContext));
+        let text = id.hyphenated().encode_lower(text);
         Self(HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none")))
     }
 
@@ -58,12 +64,12 @@ impl RequestId {
 
     /// The id that the middleware gave a request, as text.
     pub fn get(request: &HttpRequest) -> String {
-        request.extensions().get::<Self>().map(|id| id.as_str().to_owned()).unwrap_or_default()
+        Self::value(request).map(|id| Self(id).as_str().to_owned()).unwrap_or_default()
     }
 
     /// The same as the value of a header.
     pub fn value(request: &HttpRequest) -> Option<HeaderValue> {
-        request.extensions().get::<Self>().map(|id| id.0.clone())
+        request.headers().get(REQUEST_ID).cloned()
     }
 }
 
@@ -76,15 +82,17 @@ pub fn trace(request: &HttpRequest) -> Trace {
     Trace { traceparent: text("traceparent") }
 }
 
+/// The metrics, shared within one thread: to hold them for each request costs the other threads nothing.
+pub type ThreadMetrics = Rc<Arc<Metrics>>;
+
 /// Wraps every route of the API.
 pub async fn around_api<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let id = RequestId::of(&request);
-    request.extensions_mut().insert(id.clone());
-    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    let id = RequestId::of(&mut request);
+    let metrics = request.app_data::<ThreadMetrics>().cloned();
     let method = method_label(request.method().as_str());
     let called = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     let response = match called {

@@ -27,6 +27,16 @@ pub const UPSTREAM: HeaderName = HeaderName::from_static("outdial-upstream");
 /// Slashes before the part of a path that belongs to the vendor.
 const OWN_SLASHES: usize = 5;
 
+/// Whether a path is that of a relayed call, with no escapes on our side of it.
+pub fn is_plain(path: &str) -> bool {
+    let Some((account, rest)) = path.strip_prefix("/v1/accounts/").and_then(|rest| rest.split_once('/'))
+    else {
+        return false;
+    };
+    let part = rest.strip_prefix("vendor/");
+    !account.is_empty() && !account.contains('%') && part.is_some_and(|part| !part.is_empty())
+}
+
 /// Passes a call on.
 pub async fn pass(
     caller: Caller,
@@ -36,9 +46,11 @@ pub async fn pass(
     relay: web::Data<Relay>,
 ) -> Result<HttpResponse, Failure> {
     let principal = caller.with(Scope::VendorCall)?;
-    let account = request.match_info().get("account").unwrap_or_default();
+    let (account, target) = split(&request);
+    // What has escapes on our side of the path was told by its pattern, which decodes them.
+    let account = request.match_info().get("account").unwrap_or(account);
     let account = covered_account(&accounts, &principal, account)?;
-    let target = vendors_part(&request)?;
+    check_target(target)?;
     let body = body_of(&request, payload, relay.max_request())?;
     let call = RelayCall {
         method: request.method().clone(),
@@ -48,15 +60,21 @@ pub async fn pass(
         body,
     };
     match relay.pass(account, call).await {
-        Ok(relayed) => Ok(response(account, relayed)),
+        Ok(relayed) => Ok(response(relayed)),
         Err(failure) => Err(explain(account, failure, relay.max_request())),
     }
 }
 
-/// Path and query of the vendor's API, byte for byte as the caller wrote them.
-fn vendors_part(request: &HttpRequest) -> Result<&str, Failure> {
+/// The account, and path and query of the vendor's API, byte for byte as the caller wrote them.
+fn split(request: &HttpRequest) -> (&str, &str) {
     let whole = request.uri().path_and_query().map_or("", |whole| whole.as_str());
-    let target = whole.splitn(OWN_SLASHES + 1, '/').nth(OWN_SLASHES).unwrap_or_default();
+    let mut parts = whole.splitn(OWN_SLASHES + 1, '/');
+    // Between them stands the word that tells relayed calls from others.
+    (parts.nth(OWN_SLASHES - 2).unwrap_or_default(), parts.nth(1).unwrap_or_default())
+}
+
+/// Refuses a path that could lead out of the vendor's API.
+fn check_target(target: &str) -> Result<(), Failure> {
     let path = target.split('?').next().unwrap_or_default();
     check_path(path).map_err(|problem| {
         let place =
@@ -68,8 +86,7 @@ fn vendors_part(request: &HttpRequest) -> Result<&str, Failure> {
             "The path could lead out of the vendor's API.",
             vec![place],
         ))
-    })?;
-    Ok(target)
+    })
 }
 
 fn body_of(
@@ -87,8 +104,8 @@ fn body_of(
     }
 }
 
-fn response(account: &Account, relayed: Relayed) -> HttpResponse {
-    let Relayed { status, headers, body } = relayed;
+fn response(relayed: Relayed) -> HttpResponse {
+    let Relayed { vendor, status, headers, body } = relayed;
     let body = match body {
         RelayedBody::None(None) => BoxBody::new(()),
         // A body of that size that never comes: the answer to HEAD tells the length alone.
@@ -104,9 +121,7 @@ fn response(account: &Account, relayed: Relayed) -> HttpResponse {
     for (name, value) in headers {
         response.headers_mut().append(name, value);
     }
-    if let Ok(vendor) = HeaderValue::from_str(account.vendor.descriptor().vendor.as_str()) {
-        response.headers_mut().insert(UPSTREAM, vendor);
-    }
+    response.headers_mut().insert(UPSTREAM, vendor);
     // Whatever the vendor sends is no page of ours.
     let policy = HeaderValue::from_static("default-src 'none'; sandbox");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -125,5 +140,32 @@ fn explain(account: &Account, failure: RelayFailure, limit: u64) -> Failure {
             Failure::new("request-timeout", "The body came too slowly.")
         }
         RelayFailure::Upload(UploadFault::TooLarge) => too_large(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plainly_relayed_is_told_without_a_pattern() {
+        for path in
+            ["/v1/accounts/wc-1/vendor/a", "/v1/accounts/wc-1/vendor/a/b%2F/", "/v1/accounts/x/vendor//"]
+        {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in [
+            "/v1/accounts/wc-1/vendor/",
+            "/v1/accounts/wc-1/vendor",
+            "/v1/accounts//vendor/a",
+            "/v1/accounts/wc%2D1/vendor/a",
+            "/v1/accounts/wc-1/%76endor/a",
+            "/v1/accounts/wc-1/vendors/a",
+            "/v1/accounts/wc-1/drift",
+            "/v1/accounts/wc-1",
+            "/v2/accounts/wc-1/vendor/a",
+        ] {
+            assert!(!is_plain(path), "{path}");
+        }
     }
 }

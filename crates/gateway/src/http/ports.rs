@@ -16,7 +16,11 @@ use actix_web::{
 use outdial_core::Clock;
 use outdial_store::Store;
 
-use super::{AdminService, PushService, UploadService, admin, around::around_api, push, routes};
+use super::{
+    AdminService, PushService, UploadService, admin,
+    around::{ThreadMetrics, around_api},
+    push, routes,
+};
 use crate::{
     accounts::Accounts,
     auth::Verifier,
@@ -151,6 +155,7 @@ fn serve_api(listener: TcpListener, http: &HttpConfig, services: Services) -> io
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(Relay::new(Arc::clone(&services.upstream), relay)))
+            .app_data(ThreadMetrics::new(Arc::clone(&services.metrics)))
             .app_data(web::Data::new(services.accounts.clone()))
             .app_data(web::Data::new(services.cursors.clone()))
             .app_data(web::Data::from(Arc::clone(&services.store)))

@@ -1,6 +1,11 @@
 //! The routes of the API, in one table: what is served, and so what the contract has to say.
 
-use actix_web::{HttpRequest, HttpResponse, Route, http::Method, web};
+use actix_web::{
+    HttpRequest, HttpResponse, Route, Scope,
+    guard::{GuardContext, fn_guard},
+    http::Method,
+    web,
+};
 
 use super::{
     accounts, coverage, deliveries, docs, drift, event_types, events, met::Met, passthrough,
@@ -40,6 +45,21 @@ const fn relayed(method: &'static str, route: fn() -> Route) -> Served {
 /// The pattern as the router reads it: the vendor's part of a path has slashes of its own.
 fn router_pattern(pattern: &str) -> String {
     if pattern == RELAYED { pattern.replace("{path}", "{path:.+}") } else { pattern.to_owned() }
+}
+
+/// Relayed calls, told by hand: they are called most, and to try a pattern is dear beside the rest of their way. What is not
+/// plainly one of them, such as a path with escapes or another method, is left to the pattern.
+fn plainly_relayed() -> Scope {
+    let is_one = |context: &GuardContext<'_>| {
+        let head = context.head();
+        let is_served =
+            SERVED.iter().any(|served| served.pattern == RELAYED && served.method == head.method.as_str());
+        is_served && passthrough::is_plain(head.uri.path())
+    };
+    web::scope("/v1/accounts")
+        .guard(fn_guard(is_one))
+        .app_data(Met::new(RELAYED))
+        .default_service(web::to(passthrough::pass))
 }
 
 /// Routes of one pattern stand together. They are tried in this order, so those that are called most stand first.
@@ -96,6 +116,7 @@ pub fn served_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Registers every route.
 pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(plainly_relayed());
     for routes in SERVED.chunk_by(|a, b| a.pattern == b.pattern) {
         let allowed: Vec<&str> = routes.iter().map(|served| served.method).collect();
         let allow = allowed.join(", ");

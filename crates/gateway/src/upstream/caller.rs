@@ -2,14 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use outdial_core::{AccountId, Clock, Error, ErrorClass, SecretString};
-use prometheus::{Histogram, IntCounter};
 
 use super::{
     Trace,
@@ -66,8 +65,6 @@ pub struct Access {
     pub gate: Arc<Gate>,
     /// What may be repeated.
     pub retries: RetryBudget,
-    /// Counters of relayed calls that went well, looked up once: there may be tens of thousands in a second.
-    pub relayed: OnceLock<(IntCounter, Histogram)>,
 }
 
 /// A call to be made.

@@ -12,7 +12,7 @@ mod watched;
 mod wire;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -105,7 +105,7 @@ impl Upstream {
             let gate = Gate::new(id, vendor, &account.limits, Arc::clone(&turns), Arc::clone(&metrics));
             let gate = Arc::new(gate);
             let retries = RetryBudget::new(account.limits.max_concurrency, Instant::now());
-            (account.id.clone(), Access { gate, retries, relayed: OnceLock::new() })
+            (account.id.clone(), Access { gate, retries })
         });
         let accesses = accesses.collect();
         let caller = Arc::new(Caller { wire, tokens, accesses, clock, metrics });

@@ -116,19 +116,27 @@ impl Download {
     /// # Errors
     /// When it is known already that the rest will not come.
     pub(super) fn at_once(&mut self, context: &mut Context<'_>) -> Result<AtOnce, Cut> {
-        let (mut parts, mut size) = (Vec::new(), 0);
+        // Nearly always there is one part.
+        let (mut first, mut rest, mut size) = (Bytes::new(), Vec::new(), 0);
         while size <= WHOLE_LIMIT {
             match self.poll_part(context) {
                 Poll::Pending => break,
-                Poll::Ready(None) => return Ok(AtOnce::Whole(join(parts, size))),
+                Poll::Ready(None) => return Ok(AtOnce::Whole(join(first, &rest, size))),
                 Poll::Ready(Some(part)) => {
                     let part = part?;
                     size += part.len();
-                    parts.push(part);
+                    if first.is_empty() {
+                        first = part;
+                    } else {
+                        rest.push(part);
+                    }
                 }
             }
         }
-        Ok(AtOnce::Some(parts))
+        if !first.is_empty() {
+            rest.insert(0, first);
+        }
+        Ok(AtOnce::Some(rest))
     }
 }
 
@@ -138,12 +146,12 @@ pub(super) enum AtOnce {
     Some(Vec<Bytes>),
 }
 
-fn join(mut parts: Vec<Bytes>, size: usize) -> Bytes {
-    if parts.len() < 2 {
-        return parts.pop().unwrap_or_default();
+fn join(first: Bytes, rest: &[Bytes], size: usize) -> Bytes {
+    if rest.is_empty() {
+        return first;
     }
     let mut whole = BytesMut::with_capacity(size);
-    parts.iter().for_each(|part| whole.extend_from_slice(part));
+    std::iter::once(&first).chain(rest).for_each(|part| whole.extend_from_slice(part));
     whole.freeze()
 }
 

@@ -70,6 +70,8 @@ fn passes_down(name: &str) -> bool {
 
 /// The vendor's own id of the request, under a name that does not hide ours.
 const VENDORS_REQUEST_ID: HeaderName = HeaderName::from_static("outdial-upstream-request-id");
+/// Headers of an answer that there is room for at first.
+const USUAL_COUNT: usize = 8;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Hands a vendor what it gets of a caller's headers, with our id of the request.
@@ -88,11 +90,14 @@ pub(super) fn pass_up(given: &HeaderMap, request_id: Option<HeaderValue>, to: &m
 /// What of the vendor's headers the caller gets, in their order.
 pub(super) fn downwards(given: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let bound = bound_to_connection(given);
-    let passes = |name: &HeaderName| passes_down(name.as_str()) && !bound.contains(name);
-    let passed =
-        given.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone()));
-    let id = given.get(REQUEST_ID).map(|id| (VENDORS_REQUEST_ID, id.clone()));
-    passed.chain(id).collect()
+    let mut passed = Vec::with_capacity(USUAL_COUNT);
+    for (name, value) in given {
+        if passes_down(name.as_str()) && !bound.contains(name) {
+            passed.push((name.clone(), value.clone()));
+        }
+    }
+    passed.extend(given.get(REQUEST_ID).map(|id| (VENDORS_REQUEST_ID, id.clone())));
+    passed
 }
 
 /// Headers that `Connection` binds to one hop (RFC 9110, 7.6.1).

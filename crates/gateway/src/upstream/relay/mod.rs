@@ -4,16 +4,17 @@
 //! There is one per thread of the API port, because awc's clients cannot leave theirs, and a hop between threads would cost
 //! more than the rest of the way.
 
-mod credentials;
 mod download;
 mod fields;
+mod lane;
+mod overdue;
 mod tally;
 mod target;
 mod upload;
 mod verdict;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     error::Error as StdError,
     rc::Rc,
     sync::Arc,
@@ -32,22 +33,24 @@ use awc::{
 };
 use bytes::Bytes;
 use futures_util::Stream;
-use outdial_core::{Error, ErrorClass};
-use tokio::time::{Instant, timeout_at};
+use hashbrown::HashMap;
+use outdial_core::{AccountId, Error, ErrorClass, SecretString};
+use tokio::time::Instant;
 
+pub use self::{download::Chunks, target::check_path, upload::UploadFault};
 use self::{
-    credentials::Credentials,
     download::{AtOnce, Bounds, Download},
+    lane::Lane,
+    overdue::Overdue,
     tally::Tally,
     upload::{Progress, Upload},
     verdict::{announced_length, explain, is_rejection, judge, protocol, unusable},
 };
-pub use self::{download::Chunks, target::check_path, upload::UploadFault};
 use super::{
     CallTimes, Ending, Priority, Upstream,
     dial::{STAGE, Stage},
     pools::Pools,
-    wire::classify,
+    wire::{Unsent, WireError, classify},
 };
 use crate::accounts::Account;
 
@@ -91,6 +94,8 @@ pub struct RelayCall<'a, S> {
 /// A vendor's answer.
 #[derive(Debug)]
 pub struct Relayed {
+    /// Whose it is.
+    pub vendor: HeaderValue,
     /// The vendor's, whatever it is.
     pub status: u16,
     /// Those that pass, in their order.
@@ -129,7 +134,9 @@ impl From<Error> for RelayFailure {
 pub struct Relay {
     upstream: Arc<Upstream>,
     pools: Rc<Pools>,
-    credentials: Credentials,
+    /// One for each account that was called.
+    lanes: RefCell<HashMap<AccountId, Rc<Lane>>>,
+    overdue: Rc<Overdue>,
     bounds: RelayBounds,
 }
 
@@ -137,7 +144,7 @@ impl Relay {
     /// A relay for the thread that it is made on.
     pub fn new(upstream: Arc<Upstream>, bounds: RelayBounds) -> Self {
         let pools = Pools::for_serving_thread();
-        Self { upstream, pools, credentials: Credentials::default(), bounds }
+        Self { upstream, pools, lanes: RefCell::default(), overdue: Rc::default(), bounds }
     }
 
     /// Largest body of a request.
@@ -157,10 +164,10 @@ impl Relay {
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + 'static,
     {
-        let mut tally = Tally::begin(&self.upstream, account);
-        let deadline = Instant::now() + self.bounds.timeout;
-        let passed = match self.send(account, call, &mut tally, deadline).await {
-            Ok(sent) => answer(account, sent, self.bounds, deadline, tally).await,
+        let (lane, begun) = (self.lane(account)?, Instant::now());
+        let mut tally = Tally::begin(Rc::clone(&lane), begun.into_std());
+        let passed = match self.send(&lane, call, &mut tally, begun).await {
+            Ok(sent) => answer(&lane, sent, self.bounds, begun + self.bounds.timeout, tally).await,
             Err(failure) => Err((failure, tally)),
         };
         passed.map_err(|(failure, mut tally)| {
@@ -172,30 +179,44 @@ impl Relay {
         })
     }
 
+    fn lane(&self, account: &Arc<Account>) -> Result<Rc<Lane>, Error> {
+        let mut lanes = self.lanes.borrow_mut();
+        if let Some(lane) = lanes.get(&account.id) {
+            return Ok(Rc::clone(lane));
+        }
+        let lane = Rc::new(Lane::new(&self.upstream, account)?);
+        lanes.insert(account.id.clone(), Rc::clone(&lane));
+        Ok(lane)
+    }
+
     async fn send<S, E>(
         &self,
-        account: &Arc<Account>,
+        lane: &Lane,
         call: RelayCall<'_, S>,
         tally: &mut Tally,
-        deadline: Instant,
+        begun: Instant,
     ) -> Result<Sent, RelayFailure>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + 'static,
     {
-        let patience = StdInstant::now() + account.limits.timeout.min(self.bounds.timeout);
-        let caller = &self.upstream.caller;
-        caller.access(&account.id)?.gate.ensure_open(patience)?;
-        // Before the turn: who waits for a token takes no slot.
-        let token = caller.token_before(patience, account, None).await?;
+        let (account, deadline) = (&lane.account, begun + self.bounds.timeout);
+        let patience = begun.into_std() + account.limits.timeout.min(self.bounds.timeout);
+        let token = self.token(lane, patience).await?;
         let times = CallTimes { begin_by: patience, end_by: deadline.into_std() };
-        tally.hold(self.upstream.turn(account, Priority::Interactive, times).await?);
-        let mut request = self.request(account, &call);
-        self.credentials.put_on(account, &token, request.headers_mut())?;
+        tally.hold(lane.gate.turn(Priority::Interactive, times).await?);
         let (is_head, is_safe) = (call.method == Method::HEAD, call.method.is_safe());
-        let progress = Progress::begin();
+        let uri = lane.uri(call.target).map_err(|error| {
+            explain(account, is_safe, WireError::NotSent(Unsent::Other, error.to_string()))
+        })?;
+        self.pools.begin_sweep();
+        let client = self.pools.client(account.id.as_str(), false);
+        let mut request = client.request(call.method, uri).no_decompress();
+        fields::pass_up(call.headers, call.request_id, request.headers_mut());
+        lane.authorize(&token, request.headers_mut())?;
+        let progress = Progress::begin(Instant::now());
         let sending = self.begin(request, call.body, &progress);
         let sent = STAGE.scope(Cell::new(Stage::Pooled), async {
-            let answered = wait(sending, &progress, account.limits.timeout, deadline).await;
+            let answered = self.wait(sending, &progress, account.limits.timeout, deadline).await;
             answered.unwrap_or(Err(SendRequestError::Timeout)).map_err(classify)
         });
         let sent = sent.await;
@@ -207,6 +228,7 @@ impl Relay {
             // The answer is still to come on this connection: the next call would take it for its own.
             self.pools.forget(account.id.as_str());
         }
+        let caller = &self.upstream.caller;
         if is_rejection(account, &response) {
             caller.tokens.note_rejected(&account.id, &token);
         }
@@ -214,13 +236,14 @@ impl Relay {
         Ok(Sent { response, is_head, class, ending })
     }
 
-    fn request<S>(&self, account: &Account, call: &RelayCall<'_, S>) -> ClientRequest {
-        self.pools.begin_sweep();
-        let client = self.pools.client(account.id.as_str(), false);
-        let url = [account.vendor.base_url(), "/", call.target].concat();
-        let mut request = client.request(call.method.clone(), url).no_decompress();
-        fields::pass_up(call.headers, call.request_id.clone(), request.headers_mut());
-        request
+    /// The account's token. Who waits for it has no turn yet, and so takes no slot.
+    async fn token(&self, lane: &Lane, patience: StdInstant) -> Result<SecretString, Error> {
+        let caller = &self.upstream.caller;
+        if let Some(token) = caller.tokens.at_hand(&lane.account, None) {
+            return Ok(token);
+        }
+        lane.gate.ensure_open(patience)?;
+        caller.token_before(patience, &lane.account, None).await
     }
 
     fn begin<S, E>(
@@ -240,6 +263,28 @@ impl Relay {
             CallerBody::Chunked(chunks) => request.send_body(BodyStream::new(upload(chunks))),
         }
     }
+
+    /// Waits for the head of the answer, until the vendor has been silent for too long: neither taken anything of the body, nor
+    /// answered. `None` when the time is up.
+    async fn wait<T>(
+        &self,
+        sending: impl Future<Output = T>,
+        progress: &Progress,
+        silence: Duration,
+        deadline: Instant,
+    ) -> Option<T> {
+        let mut sending = std::pin::pin!(sending);
+        loop {
+            let until = (progress.moved.get() + silence).min(deadline);
+            if let Some(done) = self.overdue.within(until, sending.as_mut()).await {
+                return Some(done);
+            }
+            let now = Instant::now();
+            if now >= deadline || now >= progress.moved.get() + silence {
+                return None;
+            }
+        }
+    }
 }
 
 struct Sent {
@@ -249,36 +294,16 @@ struct Sent {
     ending: Ending,
 }
 
-/// Waits for the head of the answer, until the vendor has been silent for too long: neither taken anything of the body, nor
-/// answered. `None` when the time is up.
-async fn wait<T>(
-    sending: impl Future<Output = T>,
-    progress: &Progress,
-    silence: Duration,
-    deadline: Instant,
-) -> Option<T> {
-    let mut sending = std::pin::pin!(sending);
-    loop {
-        let until = (progress.moved.get() + silence).min(deadline);
-        if let Ok(done) = timeout_at(until, sending.as_mut()).await {
-            return Some(done);
-        }
-        let now = Instant::now();
-        if now >= deadline || now >= progress.moved.get() + silence {
-            return None;
-        }
-    }
-}
-
 /// Makes an answer of the vendor's head and what is there of its body.
 async fn answer(
-    account: &Account,
+    lane: &Lane,
     sent: Sent,
     bounds: RelayBounds,
     deadline: Instant,
     mut tally: Tally,
 ) -> Result<Relayed, (RelayFailure, Tally)> {
     let Sent { response, is_head, class, ending } = sent;
+    let (account, vendor) = (&*lane.account, lane.vendor.clone());
     let status = response.status().as_u16();
     let announced = announced_length(&response);
     let headers = fields::downwards(response.headers());
@@ -288,7 +313,8 @@ async fn answer(
     }
     if bodiless {
         tally.end(class, Some(ending));
-        return Ok(Relayed { status, headers, body: RelayedBody::None(announced.filter(|_| is_head)) });
+        let body = RelayedBody::None(announced.filter(|_| is_head));
+        return Ok(Relayed { vendor, status, headers, body });
     }
     let bounds = Bounds { limit: bounds.max_response, idle: bounds.idle, deadline };
     let mut download = Download::new(response, announced, bounds);
@@ -304,7 +330,7 @@ async fn answer(
         }
         Err(cut) => return Err((protocol(account, status, cut.detail()).into(), tally)),
     };
-    Ok(Relayed { status, headers, body })
+    Ok(Relayed { vendor, status, headers, body })
 }
 
 impl StdError for RelayFailure {}

@@ -1,33 +1,29 @@
 //! What a relayed call leaves behind, however it ends: its turn given back, a count, and a time.
 
-use std::{sync::Arc, time::Instant};
+use std::{rc::Rc, time::Instant};
 
 use outdial_core::ErrorClass;
-use prometheus::{Histogram, IntCounter};
 
-use super::super::{Ending, Turn, Upstream, caller::labels};
-use crate::accounts::Account;
+use super::{
+    super::{Ending, Turn},
+    lane::{Lane, OK},
+};
 
-/// The label of relayed calls.
-const OPERATION: &str = "passthrough";
-/// The outcome of a call that went well.
-const OK: &str = "ok";
 /// The outcome of a call whose caller went away.
 const ABANDONED: &str = "abandoned";
 
 /// The account of one call.
 pub(super) struct Tally {
-    upstream: Arc<Upstream>,
-    account: Arc<Account>,
+    lane: Rc<Lane>,
     started: Instant,
     turn: Option<Turn>,
     ended: bool,
 }
 
 impl Tally {
-    pub(super) fn begin(upstream: &Arc<Upstream>, account: &Arc<Account>) -> Self {
-        let (upstream, account) = (Arc::clone(upstream), Arc::clone(account));
-        Self { upstream, account, started: Instant::now(), turn: None, ended: false }
+    /// Of a call that began then.
+    pub(super) const fn begin(lane: Rc<Lane>, started: Instant) -> Self {
+        Self { lane, started, turn: None, ended: false }
     }
 
     pub(super) fn hold(&mut self, turn: Turn) {
@@ -46,26 +42,7 @@ impl Tally {
 
     fn count(&mut self, outcome: &str) {
         self.ended = true;
-        let seconds = self.started.elapsed().as_secs_f64();
-        match self.upstream.caller.access(&self.account.id) {
-            Ok(access) if outcome == OK => {
-                let (requests, duration) = access.relayed.get_or_init(|| self.counters(OK));
-                requests.inc();
-                duration.observe(seconds);
-            }
-            _ => {
-                let (requests, duration) = self.counters(outcome);
-                requests.inc();
-                duration.observe(seconds);
-            }
-        }
-    }
-
-    fn counters(&self, outcome: &str) -> (IntCounter, Histogram) {
-        let metrics = &self.upstream.caller.metrics;
-        let [id, vendor] = labels(&self.account);
-        let requests = metrics.upstream_requests.with_label_values(&[id, vendor, OPERATION, outcome]);
-        (requests, metrics.upstream_duration.with_label_values(&[id, vendor, OPERATION]))
+        self.lane.count(outcome, self.started.elapsed().as_secs_f64());
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn begin() -> Rc<Self> {
-        Rc::new(Self { moved: Cell::new(Instant::now()), fault: Cell::new(None) })
+    pub(super) fn begin(now: Instant) -> Rc<Self> {
+        Rc::new(Self { moved: Cell::new(now), fault: Cell::new(None) })
     }
 }
 
