@@ -5,8 +5,8 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use encoding_rs::GB18030;
 use outdial_core::{
-    CallRecord, DecodedRecord, Merged, PushItem, RawPush, SearchPage, SecretString, SettingsSource,
-    Timestamp, Vendor, merge,
+    CallRecord, DecodedRecord, FoundRecord, Merged, PushItem, RawPush, SearchPage, SecretString,
+    SettingsSource, Timestamp, Vendor, merge,
 };
 use serde_json::Value;
 
@@ -66,14 +66,18 @@ pub fn check_items(items: &[PushItem], source: &[u8]) {
 
 /// The same of a page that a search found. What is written without a detour says the same as what is stored.
 pub fn check_page(vendor: &dyn Vendor, page: &SearchPage, source: &[u8]) {
-    let slices: Vec<&[u8]> = page.items.iter().map(|item| &**item).collect();
+    let slices: Vec<&[u8]> = page.records.iter().map(|found| &**found.json()).collect();
     check_slices(&slices, source);
-    for item in &page.items {
-        let Ok(mut decoded) = vendor.read_found(item, Timestamp::from_millis(0)) else { continue };
+    for found in &page.records {
+        // What was found on the way is what is found when the record is looked through by itself.
+        let alone = FoundRecord::other(found.json().clone());
+        let read = |found| vendor.read_found(found, Timestamp::from_millis(0)).map(DecodedRecord::into_owned);
+        assert_eq!(format!("{:?}", read(found)), format!("{:?}", read(&alone)));
+        let Ok(mut decoded) = vendor.read_found(found, Timestamp::from_millis(0)) else { continue };
         let mut written = Vec::new();
         decoded.record.write_json(&mut written);
         let written: Value = serde_json::from_slice(&written).expect("a written record is JSON");
-        decoded.record.attach_raw(item);
+        decoded.record.attach_raw(found.json());
         let mut decoded = decoded.into_owned();
         check_decoded(&decoded);
         decoded.record.raw = None;

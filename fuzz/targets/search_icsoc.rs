@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
     for body in [input, page.as_slice()] {
         if let Some(page) = answer(StatusCode::OK, body) {
             outdial_fuzz::check_page(&**ADAPTER, &page, body);
-            assert!(page.next_mark.is_none() || !page.items.is_empty(), "an empty page leads on");
+            assert!(page.next_mark.is_none() || !page.records.is_empty(), "an empty page leads on");
             assert!(page.next_mark.is_none_or(|mark| !mark.is_empty()));
         }
         // What is no success has no records, whatever it says.

@@ -53,6 +53,11 @@ impl Circuit {
         }
     }
 
+    /// Whether it is closed and no failure is held against the target.
+    pub fn is_calm(&self) -> bool {
+        self.state == State::Closed && self.failures == 0
+    }
+
     /// A request begins. With an open circuit it is the probe; answers whether it is.
     pub fn begin(&mut self) -> bool {
         let is_probe = self.state != State::Closed;

@@ -160,9 +160,10 @@ type Members<'a> = Vec<(String, &'a [u8])>;
 
 fn members(bytes: &[u8]) -> Option<Members<'_>> {
     let members = split_object(bytes)?.into_iter();
-    members
-        .map(|member| Some((serde_json::from_slice(&bytes[member.key]).ok()?, &bytes[member.value])))
-        .collect()
+    // A key that is no text is none that is looked for.
+    let named = members
+        .filter_map(|member| Some((serde_json::from_slice(&bytes[member.key]).ok()?, &bytes[member.value])));
+    Some(named.collect())
 }
 
 fn find<'a>(members: &Members<'a>, name: &str) -> Option<&'a [u8]> {

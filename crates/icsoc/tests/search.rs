@@ -118,6 +118,15 @@ fn a_broken_record_costs_none_of_its_neighbours() {
 }
 
 #[test]
+fn bytes_that_are_no_text_cost_only_the_record_that_holds_them() {
+    let body = b"{\"code\":0,\"\xff\":1,\"data\":{\"\xfe\":[],\"results\":[{\"callId\":\"1\"},{\"callId\":\"\xff\"}],\"searchAfter\":\"1\"}}";
+    let page = page(200, body.as_slice()).unwrap();
+    assert_eq!(found(&page, 0).unwrap().record.call_id, "1");
+    assert_eq!(found(&page, 1).unwrap_err().code, "not_utf8");
+    assert_eq!((page.records.len(), page.next_mark.as_deref()), (2, Some("1")));
+}
+
+#[test]
 fn failures_are_told_apart() {
     let class = |status, body: &'static str| page(status, body).unwrap_err().class;
     assert_eq!(class(401, r#"{"error":"invalid_token"}"#), ErrorClass::Unauthenticated);

@@ -46,6 +46,7 @@ impl RequestId {
             |id: &&HeaderValue| (1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.as_bytes().iter().all(plain);
         let given = request.headers().get(REQUEST_ID).filter(usable);
         let id = given.map_or_else(Self::new, |id| Self(id.clone()));
+        // Nobody else holds the request yet: this is the outermost of what is around it.
         request.headers_mut().insert(REQUEST_ID, id.0.clone());
         id
     }

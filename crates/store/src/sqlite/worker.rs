@@ -190,7 +190,7 @@ fn closed() -> StoreError {
 
 fn run(connection: &Connection, queue: &Receiver<Job>, state: &State) {
     // What the connection was opened with.
-    let mut level = Outlives::PowerCut;
+    let mut level = Some(Outlives::PowerCut);
     let mut next = None;
     while let Some(first) = next.take().or_else(|| queue.recv().ok()) {
         if state.closed.load(Ordering::Acquire) {
@@ -219,11 +219,13 @@ fn run(connection: &Connection, queue: &Receiver<Job>, state: &State) {
     }
 }
 
-/// Begins a transaction that outlives what is asked for: inside of one that cannot be changed.
-fn begin(connection: &Connection, level: &mut Outlives, wanted: Outlives) -> rusqlite::Result<()> {
-    if *level != wanted {
+/// Begins a transaction that outlives what is asked for: inside of one that cannot be changed. After a change that failed,
+/// nobody knows what the level is.
+fn begin(connection: &Connection, level: &mut Option<Outlives>, wanted: Outlives) -> rusqlite::Result<()> {
+    if *level != Some(wanted) {
+        *level = None;
         connection.pragma_update(None, "synchronous", wanted.synchronous())?;
-        *level = wanted;
+        *level = Some(wanted);
     }
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(|_| ())
 }

@@ -1,6 +1,7 @@
 //! Turns as the store counts them for all replicas, and as this replica counts alone while the store is away.
 
 use std::{
+    cell::Cell,
     fmt,
     pin::Pin,
     sync::{
@@ -78,7 +79,6 @@ pub struct CountedTurns {
     local: LocalTurns,
     /// How many replicas there were when the store last told.
     replicas: AtomicU32,
-    calls: AtomicU64,
     /// Until when the store is not asked, because it failed.
     away_until: Mutex<Option<Instant>>,
 }
@@ -86,8 +86,8 @@ pub struct CountedTurns {
 impl CountedTurns {
     /// Turns in this store. `replica` names this replica.
     pub fn new(store: Arc<dyn Store>, tasks: Tasks, replica: String) -> Self {
-        let (local, replicas, calls) = (LocalTurns::default(), AtomicU32::new(1), AtomicU64::new(0));
-        Self { store, tasks, replica, local, replicas, calls, away_until: Mutex::default() }
+        let (local, replicas) = (LocalTurns::default(), AtomicU32::new(1));
+        Self { store, tasks, replica, local, replicas, away_until: Mutex::default() }
     }
 
     fn note_store(&self, problem: Option<StoreError>) {
@@ -104,6 +104,18 @@ impl CountedTurns {
     fn away(&self) -> MutexGuard<'_, Option<Instant>> {
         self.away_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bits of a call's number that count the calls of one thread.
+const CALL_BITS: u32 = 40;
+
+/// A number that no other call of this process has. Each thread counts for itself, because they would wait for each other.
+fn next_call() -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NEXT: Cell<u64> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) << CALL_BITS);
+    }
+    NEXT.with(|next| next.replace(next.get() + 1))
 }
 
 /// The turns of one account.
@@ -186,8 +198,7 @@ impl AccountTurns {
 
     /// A slot under a name that no other call of any replica has.
     fn slot(self: &Arc<Self>) -> Slot {
-        let call = self.shared.calls.fetch_add(1, Ordering::Relaxed);
-        Slot { turns: Arc::clone(self), call, is_taken: true }
+        Slot { turns: Arc::clone(self), call: next_call(), is_taken: true }
     }
 
     fn request(&self, slot: &Slot, share: TurnShare, life: Duration, limits: TurnLimits) -> TurnRequest<'_> {

@@ -50,6 +50,9 @@ pub struct Gate {
     interactive: Line,
     background: Line,
     state: Mutex<State>,
+    /// Whether the state can hold a call back, or has something to learn of a call that went well. As long as it does not, calls
+    /// pass by without its lock.
+    is_alert: AtomicBool,
     /// Whether the last call failed because the vendor could not be reached or was broken.
     is_failing: AtomicBool,
     metrics: Arc<Metrics>,
@@ -64,6 +67,11 @@ struct State {
 }
 
 impl State {
+    /// Whether nothing speaks against calls, nor would be forgotten with the next success.
+    fn is_calm(&self, now: Instant) -> bool {
+        self.circuit.is_calm() && self.paused_until.is_none_or(|until| until <= now)
+    }
+
     /// Whether it makes sense to wait, and until when the vendor is spared.
     fn check(&self, deadline: Instant, now: Instant) -> Result<Option<Instant>, Refusal> {
         permit(&self.circuit, now)?;
@@ -96,6 +104,7 @@ impl Gate {
             interactive: Line::new(),
             background: Line::new(),
             state: Mutex::default(),
+            is_alert: AtomicBool::new(false),
             is_failing: AtomicBool::new(false),
             metrics,
         };
@@ -147,13 +156,20 @@ impl Gate {
     fn turn_at_once(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Option<Turn>, Refusal> {
         let is_first =
             self.interactive.is_empty() && (priority == Priority::Interactive || self.background.is_empty());
-        let (mut state, now) = (self.state(), Instant::now());
-        let is_spared = state.check(times.begin_by, now)?.is_some();
+        let now = Instant::now();
+        let mut state = self.is_alert.load(Ordering::Acquire).then(|| self.state());
+        let is_spared = match &state {
+            Some(state) => state.check(times.begin_by, now)?.is_some(),
+            None => false,
+        };
         if is_spared || !is_first {
             return Ok(None);
         }
         let slot = self.turns.take_at_once(priority.share(), life(times, now)).and_then(Result::ok);
-        Ok(slot.map(|slot| self.begin_now(&mut state, now, slot, priority)))
+        Ok(slot.map(|slot| match &mut state {
+            Some(state) => self.begin_now(state, now, slot, priority),
+            None => Turn::new(Arc::clone(self), slot, priority, false),
+        }))
     }
 
     async fn wait(self: &Arc<Self>, priority: Priority, times: CallTimes) -> Result<Turn, Refusal> {
@@ -220,12 +236,19 @@ impl Gate {
     fn begin_now(self: &Arc<Self>, state: &mut State, now: Instant, slot: Slot, priority: Priority) -> Turn {
         let is_probe = state.circuit.begin();
         self.show_circuit(state, now);
+        self.note_alert(state, now);
         Turn::new(Arc::clone(self), slot, priority, is_probe)
     }
 
     /// Takes note of how a call ended. What began before the circuit opened does not count against a probe.
     fn learn(&self, ending: Ending, is_probe: bool) {
-        self.is_failing.store(ending == Ending::Failed, Ordering::Relaxed);
+        let has_failed = ending == Ending::Failed;
+        if self.is_failing() != has_failed {
+            self.is_failing.store(has_failed, Ordering::Relaxed);
+        }
+        if ending == Ending::Answered && !self.is_alert.load(Ordering::Acquire) {
+            return;
+        }
         let (mut state, now) = (self.state(), Instant::now());
         match ending {
             Ending::Failed => {
@@ -244,6 +267,7 @@ impl Gate {
                 self.show_circuit(&mut state, now);
             }
         }
+        self.note_alert(&state, now);
         if let Ending::Limited(asked) = ending {
             let pause = clamp_pause(asked);
             drop(state);
@@ -256,6 +280,12 @@ impl Gate {
     fn note_pause(&self, until: Instant) {
         let mut state = self.state();
         state.paused_until = state.paused_until.max(Some(until));
+        self.note_alert(&state, Instant::now());
+    }
+
+    /// Says, with the state's lock held, whether calls have to look at it.
+    fn note_alert(&self, state: &State, now: Instant) {
+        self.is_alert.store(!state.is_calm(now), Ordering::Release);
     }
 
     fn abandon_probe(&self) {

@@ -218,6 +218,29 @@ async fn an_older_call_that_fails_does_not_count_against_the_probe() {
 }
 
 #[tokio::test]
+async fn calls_pass_by_unseen_only_while_nothing_speaks_against_them() {
+    let scene = scene(1_000.0, 10).await;
+    let is_alert = || scene.gate.is_alert.load(Ordering::Acquire);
+    let end = async |ending| scene.interactive().await.end(ending);
+    end(Ending::Answered).await;
+    assert!(!is_alert());
+    end(Ending::Failed).await;
+    assert!(is_alert(), "a failure is remembered until a success");
+    end(Ending::Answered).await;
+    assert!(!is_alert());
+    for _ in 0..4 {
+        end(Ending::Failed).await;
+    }
+    end(Ending::Answered).await;
+    end(Ending::Failed).await;
+    assert_eq!((scene.gate.circuit_word(), is_alert()), ("closed", true), "only failures in a row open it");
+    end(Ending::Limited(Some(Duration::from_secs(1)))).await;
+    assert!(is_alert() && scene.turn(Priority::Interactive, 20).await.is_err());
+    drop(scene.interactive().await);
+    assert!(!is_alert(), "the pause is over");
+}
+
+#[tokio::test]
 async fn one_of_two_who_get_a_slot_is_the_probe() {
     let scene = scene(1_000.0, 1).await;
     for _ in 0..5 {

@@ -22,6 +22,9 @@ const OPERATION: &str = "passthrough";
 /// The outcome of a call that went well.
 pub(super) const OK: &str = "ok";
 
+/// Longest path and query: the place of the question mark is kept in 16 bits.
+const PATH_LIMIT: usize = 65_534;
+
 /// The way to one account.
 pub(super) struct Lane {
     /// Whose.
@@ -64,7 +67,8 @@ impl Lane {
         parts.scheme = self.base.scheme().cloned();
         parts.authority = self.base.authority().cloned();
         // What cannot be a path is left out, and the URL is none without it.
-        parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::from(path)).ok();
+        let path = Some(path).filter(|path| path.len() <= PATH_LIMIT);
+        parts.path_and_query = path.and_then(|path| PathAndQuery::from_maybe_shared(Bytes::from(path)).ok());
         Uri::from_parts(parts)
     }
 

@@ -128,7 +128,9 @@ mod tests {
     use super::*;
 
     async fn on_one_thread(test: impl AsyncFnOnce(Rc<Overdue>)) {
-        LocalSet::new().run_until(test(Rc::default())).await;
+        let (set, limit) = (LocalSet::new(), Duration::from_secs(30));
+        let tested = tokio::time::timeout(limit, set.run_until(test(Rc::default())));
+        assert!(tested.await.is_ok(), "something waits for ever");
     }
 
     #[tokio::test]
