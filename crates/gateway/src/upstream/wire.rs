@@ -1,6 +1,7 @@
-//! Moves the bytes of one HTTP exchange. The only place with awc, whose clients cannot leave their thread: a few threads
-//! own them, and everybody else sends an exchange over a bounded queue. Every way in which an exchange can go wrong has its
-//! own name, because whether a byte may have reached the vendor decides whether it may be sent again.
+//! Moves the bytes of one HTTP exchange. awc's clients cannot leave their thread: a few threads own some, and everybody else
+//! sends an exchange over a bounded queue. A thread that serves requests has its own, and makes small exchanges that may be
+//! repeated itself. Every way in which an exchange can go wrong has its own name, because whether a byte may have reached the
+//! vendor decides whether it may be sent again.
 
 use std::{
     cell::Cell,
