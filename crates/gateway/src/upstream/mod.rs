@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
-use outdial_core::{AccountId, Clock, Error, ErrorClass, SearchRequest, SecretString, UpstreamFailure};
+use outdial_core::{AccountId, Clock, Error, ErrorClass, SearchRequest, UpstreamFailure};
 use outdial_store::Store;
 
 use self::{
@@ -133,32 +133,10 @@ impl Upstream {
     /// Makes sure that there is a token before a roster is stored and sent, so that wrong credentials cost nothing.
     ///
     /// # Errors
-    /// Why there is none.
-    pub async fn ensure_token(&self, account: &Arc<Account>) -> Result<(), Error> {
-        self.token(account, None).await.map(|_| ())
-    }
-
-    /// The account's token. `rejected` is one that the vendor no longer takes.
-    ///
-    /// # Errors
     /// Why there is none; `Timeout` after the account's time for a call.
-    pub async fn token(
-        &self,
-        account: &Arc<Account>,
-        rejected: Option<SecretString>,
-    ) -> Result<SecretString, Error> {
+    pub async fn ensure_token(&self, account: &Arc<Account>) -> Result<(), Error> {
         let deadline = Instant::now() + account.limits.timeout;
-        self.caller.token_before(deadline, account, rejected).await
-    }
-
-    /// Waits for the right to make one call, at most until it has to begin. Its slot is free again a little after its end,
-    /// whatever becomes of it. Whoever has it says how the call ended.
-    ///
-    /// # Errors
-    /// `RateLimited` when no turn came in time, or the vendor asks to be spared; `Unavailable` while it is spared because it
-    /// only fails.
-    pub async fn turn(&self, account: &Account, priority: Priority, times: CallTimes) -> Result<Turn, Error> {
-        self.caller.access(&account.id)?.gate.turn(priority, times).await
+        self.caller.token_before(deadline, account, None).await.map(|_| ())
     }
 
     /// Sends one part of a roster, at most once. Answers the vendor's status.
