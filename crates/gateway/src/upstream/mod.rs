@@ -7,6 +7,7 @@ mod pools;
 mod relay;
 mod retries;
 mod searches;
+mod sender;
 mod tokens;
 mod watched;
 mod wire;

@@ -1,4 +1,4 @@
-//! The awc clients of one thread, each a pool of connections of its own.
+//! The pools of connections of one thread: each account and each subscription has its own.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,11 +8,11 @@ use std::{
 };
 
 use actix_tls::connect::rustls_0_23::webpki_roots_cert_store;
-use awc::{Client, Connector};
+use awc::Connector;
 use hashbrown::HashMap;
 use rustls::ClientConfig;
 
-use super::dial::Dial;
+use super::{dial::Dial, sender::Sender};
 
 /// Longest time to reach a host, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,11 +28,11 @@ const SWEEP: Duration = Duration::from_secs(30);
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 struct Pool {
-    client: Client,
+    sender: Sender,
     used: Instant,
 }
 
-/// Every client of a thread.
+/// Every pool of a thread.
 pub(super) struct Pools {
     dial: Dial,
     tls: Arc<ClientConfig>,
@@ -82,21 +82,21 @@ impl Pools {
         });
     }
 
-    /// The client of a pool; `fresh` ones open a connection for each exchange.
-    pub(super) fn client(&self, pool: &str, fresh: bool) -> Client {
+    /// What sends over a pool; `fresh` ones open a connection for each exchange.
+    pub(super) fn sender(&self, pool: &str, fresh: bool) -> Sender {
         let mut pools = self.pools[usize::from(fresh)].borrow_mut();
         let now = Instant::now();
         if let Some(pool) = pools.get_mut(pool) {
             pool.used = now;
-            return pool.client.clone();
+            return pool.sender.clone();
         }
         if pools.len() >= POOLS_LIMIT {
             let oldest = pools.iter().min_by_key(|(_, pool)| pool.used).map(|(name, _)| name.clone());
             oldest.map(|name| pools.remove(&name));
         }
-        let client = self.build(fresh);
-        pools.insert(pool.to_owned(), Pool { client: client.clone(), used: now });
-        client
+        let sender = self.build(fresh);
+        pools.insert(pool.to_owned(), Pool { sender: sender.clone(), used: now });
+        sender
     }
 
     /// Lets no exchange use the connections of a pool again.
@@ -113,21 +113,14 @@ impl Pools {
         }
     }
 
-    fn build(&self, fresh: bool) -> Client {
+    fn build(&self, fresh: bool) -> Sender {
         let connector = Connector::new()
             .connector(self.dial.clone())
             .rustls_0_23(Arc::clone(&self.tls))
             .limit(POOL_LIMIT)
             .timeout(CONNECT_TIMEOUT)
             .handshake_timeout(CONNECT_TIMEOUT);
-        let connector = if fresh { connector.conn_keep_alive(Duration::ZERO) } else { connector };
-        // awc's own limit of five seconds would cover the upload; ours covers the whole exchange.
-        Client::builder()
-            .connector(connector)
-            .disable_timeout()
-            .disable_redirects()
-            .no_default_headers()
-            .finish()
+        Sender::new(if fresh { connector.conn_keep_alive(Duration::ZERO) } else { connector })
     }
 }
 
@@ -149,11 +142,11 @@ mod tests {
         let pools = Pools::new(Dial::anywhere(), tls());
         let count = || pools.pools[0].borrow().len();
         for n in 0..POOLS_LIMIT + 2 {
-            pools.client(&n.to_string(), false);
+            pools.sender(&n.to_string(), false);
         }
         assert_eq!(count(), POOLS_LIMIT);
         assert!(pools.pools[0].borrow().keys().all(|name| name != "0" && name != "1"));
-        pools.client("2", false);
+        pools.sender("2", false);
         pools.drop_idle(Instant::now());
         assert_eq!(count(), POOLS_LIMIT);
         pools.drop_idle(Instant::now() + IDLE_LIMIT);

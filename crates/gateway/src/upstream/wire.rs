@@ -1,4 +1,4 @@
-//! Moves the bytes of one HTTP exchange. awc's clients cannot leave their thread: a few threads own some, and everybody else
+//! Moves the bytes of one HTTP exchange. awc's connections cannot leave their thread: a few threads own some, and everybody else
 //! sends an exchange over a bounded queue. A thread that serves requests has its own, and makes small exchanges that may be
 //! repeated itself. Every way in which an exchange can go wrong has its own name, because whether a byte may have reached the
 //! vendor decides whether it may be sent again.
@@ -18,9 +18,9 @@ use std::{
 };
 
 use awc::{
-    ClientResponse,
-    body::SizedStream,
-    error::{ConnectError, PayloadError, SendRequestError},
+    body::{BoxBody, SizedStream},
+    error::{ConnectError, SendRequestError},
+    http::{Method, Uri},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -34,6 +34,7 @@ pub use super::dial::Unsent;
 use super::{
     dial::{Dial, STAGE, Stage, explain, stage},
     pools::{Pools, tls},
+    sender::{Incoming, Outgoing, header},
     watched::watch,
 };
 use crate::egress::{Egress, Lookup};
@@ -201,25 +202,34 @@ async fn carry_out(pools: &Pools, exchange: &Exchange) -> Result<Answer, WireErr
 
 async fn send(pools: &Pools, exchange: &Exchange, fresh: bool) -> Result<Answer, WireError> {
     let request = &exchange.request;
-    let method = awc::http::Method::from_bytes(request.method().as_str().as_bytes());
-    let method = method.map_err(|error| WireError::NotSent(Unsent::Other, error.to_string()))?;
-    let client = pools.client(&exchange.pool, fresh);
-    let mut sending = client.request(method, request.uri().to_string()).no_decompress();
-    for (name, value) in request.headers() {
-        sending = sending.append_header((name.as_str(), value.as_bytes()));
-    }
+    let mut head = head(request)?;
     if fresh {
-        sending = sending.force_close();
+        head.close_connection();
     }
     let body = request.body().clone();
-    let sent = if body.len() <= SLICE { sending.send_body(body) } else { sending.send_body(in_slices(body)) };
-    let response = sent.await.map_err(classify)?;
+    let body = if body.len() <= SLICE { BoxBody::new(body) } else { BoxBody::new(in_slices(body)) };
+    let response = pools.sender(&exchange.pool, fresh).send(head, body).await.map_err(classify)?;
     if response.status().is_informational() {
         // The answer is still to come on this connection, which is used again: the next exchange would take it for its own.
         pools.forget(&exchange.pool);
         return Err(WireError::Interim(response.status().as_u16()));
     }
     Ok(read_answer(response, exchange.body_limit).await)
+}
+
+/// The head of a request, as awc has it.
+fn head(request: &http::Request<Bytes>) -> Result<Outgoing, WireError> {
+    let unsent = |problem: String| WireError::NotSent(Unsent::Other, problem);
+    let method = Method::from_bytes(request.method().as_str().as_bytes());
+    let method = method.map_err(|error| unsent(error.to_string()))?;
+    let uri = Uri::try_from(request.uri().to_string()).map_err(|error| unsent(error.to_string()))?;
+    let mut head = Outgoing::new(method, uri).map_err(classify)?;
+    for (name, value) in request.headers() {
+        let unfit = || unsent(format!("the header {name} cannot be sent"));
+        let (name, value) = header(name, value).ok_or_else(unfit)?;
+        head.headers_mut().append(name, value);
+    }
+    Ok(head)
 }
 
 /// A body of known length, handed over in slices: as one piece, awc would copy it whole into its write buffer.
@@ -250,10 +260,7 @@ pub(super) fn classify(error: SendRequestError) -> WireError {
     }
 }
 
-async fn read_answer<S>(mut response: ClientResponse<S>, limit: usize) -> Answer
-where
-    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
-{
+async fn read_answer(mut response: Incoming, limit: usize) -> Answer {
     let announced = response
         .headers()
         .get("content-length")
@@ -271,7 +278,7 @@ where
         problem = Some("the answer is too large");
     } else {
         while let Some(chunk) = poll_fn(|context| {
-            let (polled, ended) = watch(|| Pin::new(&mut response).poll_next(context));
+            let (polled, ended) = watch(|| Pin::new(&mut response.body).poll_next(context));
             has_ended |= ended;
             polled
         })
@@ -298,7 +305,7 @@ where
     Answer { response: to_response(&response, status, body.freeze()), body_problem: problem }
 }
 
-fn to_response<S>(head: &ClientResponse<S>, status: u16, body: Bytes) -> Response<Bytes> {
+fn to_response(head: &Incoming, status: u16, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     for (name, value) in head.headers() {

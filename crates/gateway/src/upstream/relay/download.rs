@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use awc::ClientResponse;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use outdial_core::ErrorClass;
@@ -18,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    super::{Ending, watched::watch},
+    super::{Ending, sender::Body, watched::watch},
     tally::Tally,
 };
 
@@ -65,7 +64,7 @@ pub(super) struct Bounds {
 
 /// A vendor's body.
 pub(super) struct Download {
-    response: ClientResponse,
+    body: Body,
     announced: Option<u64>,
     is_chunked: bool,
     read: u64,
@@ -75,14 +74,14 @@ pub(super) struct Download {
 }
 
 impl Download {
-    pub(super) fn new(response: ClientResponse, announced: Option<u64>, bounds: Bounds) -> Self {
-        let is_chunked = announced.is_none() && response.headers().contains_key("transfer-encoding");
-        Self { response, announced, is_chunked, read: 0, bounds, has_ended: false, waiting: None }
+    /// Of this length, or in chunks, or else all that comes until the connection ends.
+    pub(super) const fn new(body: Body, announced: Option<u64>, is_chunked: bool, bounds: Bounds) -> Self {
+        Self { body, announced, is_chunked, read: 0, bounds, has_ended: false, waiting: None }
     }
 
     /// The next part; `None` at an end that is one.
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        let (polled, has_ended) = watch(|| Pin::new(&mut self.response).poll_next(context));
+        let (polled, has_ended) = watch(|| Pin::new(&mut self.body).poll_next(context));
         self.has_ended |= has_ended;
         match polled {
             Poll::Ready(Some(Ok(part))) => {

@@ -70,8 +70,6 @@ fn passes_down(name: &str) -> bool {
 
 /// The vendor's own id of the request, under a name that does not hide ours.
 const VENDORS_REQUEST_ID: HeaderName = HeaderName::from_static("outdial-upstream-request-id");
-/// Headers of an answer that there is room for at first.
-const USUAL_COUNT: usize = 8;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Hands a vendor what it gets of a caller's headers, with our id of the request.
@@ -87,17 +85,15 @@ pub(super) fn pass_up(given: &HeaderMap, request_id: Option<HeaderValue>, to: &m
     }
 }
 
-/// What of the vendor's headers the caller gets, in their order.
-pub(super) fn downwards(given: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    let bound = bound_to_connection(given);
-    let mut passed = Vec::with_capacity(USUAL_COUNT);
-    for (name, value) in given {
-        if passes_down(name.as_str()) && !bound.contains(name) {
-            passed.push((name.clone(), value.clone()));
-        }
+/// What of the vendor's headers the caller gets.
+pub(super) fn downwards(mut headers: HeaderMap) -> HeaderMap {
+    let bound = bound_to_connection(&headers);
+    let id = headers.remove(REQUEST_ID).next();
+    headers.retain(|name, _| passes_down(name.as_str()) && !bound.contains(name));
+    if let Some(id) = id {
+        headers.insert(VENDORS_REQUEST_ID, id);
     }
-    passed.extend(given.get(REQUEST_ID).map(|id| (VENDORS_REQUEST_ID, id.clone())));
-    passed
+    headers
 }
 
 /// Headers that `Connection` binds to one hop (RFC 9110, 7.6.1).
@@ -169,7 +165,7 @@ mod tests {
             ("cache-control", "public"),
             ("x-request-id", "vendor-7"),
         ]);
-        let passed: HeaderMap = downwards(&given).into_iter().collect();
+        let passed = downwards(given);
         assert_eq!(names(&passed), ["content-encoding", "content-type", "outdial-upstream-request-id"]);
         assert_eq!(passed.get("outdial-upstream-request-id").unwrap(), "vendor-7");
     }

@@ -7,14 +7,19 @@ use std::{
 
 use awc::http::{
     Uri,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{HOST, HeaderMap, HeaderName, HeaderValue},
     uri::{InvalidUriParts, Parts, PathAndQuery},
 };
 use bytes::Bytes;
 use outdial_core::{Error, ErrorClass, ExposeSecret, SecretString};
 use prometheus::{Histogram, IntCounter};
 
-use super::super::{Upstream, caller::labels, gate::Gate};
+use super::super::{
+    Upstream,
+    caller::labels,
+    gate::Gate,
+    sender::{header, host},
+};
 use crate::{accounts::Account, telemetry::Metrics};
 
 /// The label of relayed calls.
@@ -34,6 +39,8 @@ pub(super) struct Lane {
     /// The vendor's name.
     pub(super) vendor: HeaderValue,
     base: Uri,
+    /// What `Host` says of it.
+    host: HeaderValue,
     /// The headers that put the last token on.
     credentials: RefCell<Option<Credentials>>,
     metrics: Arc<Metrics>,
@@ -47,13 +54,15 @@ struct Credentials {
 
 impl Lane {
     pub(super) fn new(upstream: &Upstream, account: &Arc<Account>) -> Result<Self, Error> {
-        let base = account.vendor.base_url().parse();
+        let base: Result<Uri, _> = account.vendor.base_url().parse();
+        let base = base.map_err(|_| internal("The vendor's URL is none."))?;
         let vendor = HeaderValue::from_str(account.vendor.descriptor().vendor.as_str());
         Ok(Self {
             account: Arc::clone(account),
             gate: Arc::clone(&upstream.caller.access(&account.id)?.gate),
             vendor: vendor.map_err(|_| internal("The vendor's name cannot stand in a header."))?,
-            base: base.map_err(|_| internal("The vendor's URL is none."))?,
+            host: host(&base).ok_or_else(|| internal("The vendor's URL has no host."))?,
+            base,
             credentials: RefCell::default(),
             metrics: Arc::clone(&upstream.caller.metrics),
             went_well: OnceCell::new(),
@@ -72,11 +81,12 @@ impl Lane {
         Uri::from_parts(parts)
     }
 
-    /// Puts the account's token on.
+    /// Puts the vendor's host and the account's token on.
     ///
     /// # Errors
-    /// When it cannot stand in a header.
-    pub(super) fn authorize(&self, token: &SecretString, to: &mut HeaderMap) -> Result<(), Error> {
+    /// When the token cannot stand in a header.
+    pub(super) fn put_on(&self, token: &SecretString, to: &mut HeaderMap) -> Result<(), Error> {
+        to.insert(HOST, self.host.clone());
         let mut made = self.credentials.borrow_mut();
         let is_same = |made: &Credentials| made.token.expose_secret() == token.expose_secret();
         if !made.as_ref().is_some_and(is_same) {
@@ -93,8 +103,7 @@ impl Lane {
         let mut headers = http::HeaderMap::new();
         self.account.vendor.authorize(&mut headers, token)?;
         let convert = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-            let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
-            let mut value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+            let (name, mut value) = header(name, value)?;
             value.set_sensitive(true);
             Some((name, value))
         };

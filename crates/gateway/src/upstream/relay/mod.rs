@@ -1,7 +1,7 @@
 //! The relay: calls of services that pass on to a vendor as they are, with the account's token put on. Bodies stream both
 //! ways, no faster than the slower side takes them. What was begun is never sent again.
 //!
-//! There is one per thread of the API port, because awc's clients cannot leave theirs, and a hop between threads would cost
+//! There is one per thread of the API port, because awc's connections cannot leave theirs, and a hop between threads would cost
 //! more than the rest of the way.
 
 mod download;
@@ -24,11 +24,10 @@ use std::{
 
 pub use awc::http::{
     Method,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{HeaderMap, HeaderValue},
 };
 use awc::{
-    ClientRequest, ClientResponse, SendClientRequest,
-    body::{BodyStream, SizedStream},
+    body::{BodyStream, BoxBody, SizedStream},
     error::SendRequestError,
 };
 use bytes::Bytes;
@@ -50,6 +49,7 @@ use super::{
     CallTimes, Ending, Priority, Upstream,
     dial::{STAGE, Stage},
     pools::Pools,
+    sender::{Incoming, Outgoing},
     wire::{Unsent, WireError, classify},
 };
 use crate::accounts::Account;
@@ -98,8 +98,8 @@ pub struct Relayed {
     pub vendor: HeaderValue,
     /// The vendor's, whatever it is.
     pub status: u16,
-    /// Those that pass, in their order.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Those that pass.
+    pub headers: HeaderMap,
     /// As it comes.
     pub body: RelayedBody,
 }
@@ -209,14 +209,16 @@ impl Relay {
             explain(account, is_safe, WireError::NotSent(Unsent::Other, error.to_string()))
         })?;
         self.pools.begin_sweep();
-        let client = self.pools.client(account.id.as_str(), false);
-        let mut request = client.request(call.method, uri).no_decompress();
+        let mut request =
+            Outgoing::new(call.method, uri).map_err(|error| explain(account, is_safe, classify(error)))?;
         fields::pass_up(call.headers, call.request_id, request.headers_mut());
-        lane.authorize(&token, request.headers_mut())?;
+        lane.put_on(&token, request.headers_mut())?;
         let progress = Progress::begin(Instant::now());
-        let sending = self.begin(request, call.body, &progress);
+        let body = self.upload(call.body, &progress);
+        let sender = self.pools.sender(account.id.as_str(), false);
         let sent = STAGE.scope(Cell::new(Stage::Pooled), async {
-            let answered = self.wait(sending, &progress, account.limits.timeout, deadline).await;
+            let answered =
+                self.wait(sender.send(request, body), &progress, account.limits.timeout, deadline).await;
             answered.unwrap_or(Err(SendRequestError::Timeout)).map_err(classify)
         });
         let sent = sent.await;
@@ -246,21 +248,16 @@ impl Relay {
         caller.token_before(patience, &lane.account, None).await
     }
 
-    fn begin<S, E>(
-        &self,
-        request: ClientRequest,
-        body: CallerBody<S>,
-        progress: &Rc<Progress>,
-    ) -> SendClientRequest
+    fn upload<S, E>(&self, body: CallerBody<S>, progress: &Rc<Progress>) -> BoxBody
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + 'static,
     {
         let RelayBounds { max_request, idle, .. } = self.bounds;
         let upload = |chunks| Upload::new(chunks, max_request, idle, Rc::clone(progress));
         match body {
-            CallerBody::None => request.send(),
-            CallerBody::Sized(length, chunks) => request.send_body(SizedStream::new(length, upload(chunks))),
-            CallerBody::Chunked(chunks) => request.send_body(BodyStream::new(upload(chunks))),
+            CallerBody::None => BoxBody::new(()),
+            CallerBody::Sized(length, chunks) => BoxBody::new(SizedStream::new(length, upload(chunks))),
+            CallerBody::Chunked(chunks) => BoxBody::new(BodyStream::new(upload(chunks))),
         }
     }
 
@@ -268,15 +265,14 @@ impl Relay {
     /// answered. `None` when the time is up.
     async fn wait<T>(
         &self,
-        sending: impl Future<Output = T>,
+        mut sending: impl Future<Output = T> + Unpin,
         progress: &Progress,
         silence: Duration,
         deadline: Instant,
     ) -> Option<T> {
-        let mut sending = std::pin::pin!(sending);
         loop {
             let until = (progress.moved.get() + silence).min(deadline);
-            if let Some(done) = self.overdue.within(until, sending.as_mut()).await {
+            if let Some(done) = self.overdue.within(until, &mut sending).await {
                 return Some(done);
             }
             let now = Instant::now();
@@ -288,7 +284,7 @@ impl Relay {
 }
 
 struct Sent {
-    response: ClientResponse,
+    response: Incoming,
     is_head: bool,
     class: Option<ErrorClass>,
     ending: Ending,
@@ -306,7 +302,6 @@ async fn answer(
     let (account, vendor) = (&*lane.account, lane.vendor.clone());
     let status = response.status().as_u16();
     let announced = announced_length(&response);
-    let headers = fields::downwards(response.headers());
     let bodiless = is_head || matches!(status, 204 | 304);
     if let Some(problem) = unusable(&response, announced, bodiless, bounds.max_response) {
         return Err((protocol(account, status, problem).into(), tally));
@@ -314,10 +309,13 @@ async fn answer(
     if bodiless {
         tally.end(class, Some(ending));
         let body = RelayedBody::None(announced.filter(|_| is_head));
+        let headers = fields::downwards(response.into_parts().0);
         return Ok(Relayed { vendor, status, headers, body });
     }
     let bounds = Bounds { limit: bounds.max_response, idle: bounds.idle, deadline };
-    let mut download = Download::new(response, announced, bounds);
+    let is_chunked = announced.is_none() && response.headers().contains_key("transfer-encoding");
+    let (headers, body) = response.into_parts();
+    let mut download = Download::new(body, announced, is_chunked, bounds);
     let at_once = std::future::poll_fn(|context| Poll::Ready(download.at_once(context)));
     let body = match at_once.await {
         Ok(AtOnce::Whole(body)) => {
@@ -330,7 +328,7 @@ async fn answer(
         }
         Err(cut) => return Err((protocol(account, status, cut.detail()).into(), tally)),
     };
-    Ok(Relayed { vendor, status, headers, body })
+    Ok(Relayed { vendor, status, headers: fields::downwards(headers), body })
 }
 
 impl StdError for RelayFailure {}

@@ -1,26 +1,25 @@
 //! What the relay makes of the way an exchange went: what can be passed on, what it means to the next call, and what is said
 //! where there is no answer.
 
-use awc::ClientResponse;
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
 use outdial_core::{Clock, Error, ErrorClass, UpstreamFailure};
 
-use super::super::{Ending, WireError};
+use super::super::{Ending, WireError, sender::Incoming};
 use crate::accounts::Account;
 
 /// Whether the vendor may not take the account's token any more.
-pub(super) fn is_rejection(account: &Account, response: &ClientResponse) -> bool {
+pub(super) fn is_rejection(account: &Account, response: &Incoming) -> bool {
     let status = StatusCode::from_u16(response.status().as_u16());
     status.is_ok_and(|status| account.vendor.rejects_token(status))
 }
 
-pub(super) fn announced_length(response: &ClientResponse) -> Option<u64> {
+pub(super) fn announced_length(response: &Incoming) -> Option<u64> {
     response.headers().get("content-length")?.to_str().ok()?.parse().ok()
 }
 
 /// Why an answer cannot be passed on at all.
 pub(super) fn unusable(
-    response: &ClientResponse,
+    response: &Incoming,
     announced: Option<u64>,
     bodiless: bool,
     limit: u64,
@@ -38,7 +37,7 @@ pub(super) fn unusable(
 }
 
 /// What a vendor's status means to the count of calls and to those who call next.
-pub(super) fn judge(response: &ClientResponse, clock: &dyn Clock) -> (Option<ErrorClass>, Ending) {
+pub(super) fn judge(response: &Incoming, clock: &dyn Clock) -> (Option<ErrorClass>, Ending) {
     let status = response.status().as_u16();
     let class = match status {
         401 => Some(ErrorClass::Unauthenticated),
