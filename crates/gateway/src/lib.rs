@@ -1,7 +1,7 @@
 //! The gateway: one REST API over the vendors' adapters, and the port that takes their pushes.
 //!
 //! Arrows inside point downwards: `http → {rosters, query, events, push, sync, subscriptions} → delivery → {upstream, egress, store
-//! roles} → core`. actix types live in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
+//! roles} → core`. actix-web lives in `http` alone, awc in `upstream` alone, and `vendors` alone names the vendor crates.
 
 mod account_sync;
 mod account_watch;

@@ -52,20 +52,25 @@ async fn a_call_that_broke_is_not_made_again() {
     gateway.finish().await;
 }
 
-/// The answer that is still to come would be taken for that of the next call on the connection.
+/// What is still to come would be taken for the answer to the next call on the connection.
 #[tokio::test]
-async fn a_connection_with_an_interim_status_serves_no_other_call() {
+async fn a_connection_on_which_more_comes_serves_no_other_call() {
     let (vendor, gateway) = RawVendor::start().await;
     let client = gateway.client();
-    let interim = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
-    for method in ["GET", "POST"] {
-        let (answer, mut call) = join!(client.call(method, &relayed("x")).send(), vendor.answer(interim));
-        check(&answer.expect_problem(502, "upstream-protocol"), false);
-        call.ended().await;
+    for head in [
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\n",
+    ] {
+        for method in ["GET", "POST"] {
+            let (answer, mut call) = join!(client.call(method, &relayed("x")).send(), vendor.answer(head));
+            check(&answer.expect_problem(502, "upstream-protocol"), false);
+            call.ended().await;
+        }
+        let said = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let (next, _) = join!(client.get(&relayed("y")).send(), vendor.answer(said));
+        assert_eq!((next.status.as_u16(), next.text()), (200, "ok".into()), "{head}");
     }
-    let said = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let (next, _) = join!(client.get(&relayed("y")).send(), vendor.answer(said));
-    assert_eq!((next.status.as_u16(), next.text()), (200, "ok".into()));
     gateway.finish().await;
 }
 

@@ -174,13 +174,23 @@ async fn every_bad_day_has_its_problem() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_comes_after_an_interim_status_is_nobodys() {
+    what_comes_late_is_nobodys("HTTP/1.1 100 Continue\r\n\r\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_without_a_length_is_nobodys_answer() {
+    what_comes_late_is_nobodys("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").await;
+}
+
+/// The vendor sends this, after a while a whole answer behind it, and leaves the connection open.
+async fn what_comes_late_is_nobodys(head: &'static str) {
     let late = json!({ "code": 10001, "message": "meant for another", "request_id": "late" }).to_string();
     let stub = VendorStub::start(page).await;
     let gateway = with_icsoc(&stub, &[]).await;
     search(&gateway.client(), 0).await.expect(200);
     stub.behave(move |_| {
-        let interim = bytes("HTTP/1.1 100 Continue\r\n\r\n");
-        vec![Act::Read, interim, Act::Wait(Duration::from_millis(300)), json_answer(200, &late)]
+        let wait = Act::Wait(Duration::from_millis(300));
+        vec![Act::Read, bytes(head), wait, json_answer(200, &late)]
     });
     search(&gateway.client(), 1).await.expect_problem(502, "upstream-protocol");
     stub.behave(move |_| {

@@ -15,7 +15,7 @@ use awc::{
     error::{InvalidUrl, PayloadError, SendRequestError},
     http::{
         ConnectionType, Method, StatusCode, Uri, Version,
-        header::{HeaderMap, HeaderName, HeaderValue},
+        header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING},
     },
 };
 use bytes::Bytes;
@@ -39,19 +39,20 @@ thread_local! {
 pub(super) struct Outgoing(RequestHead);
 
 impl Outgoing {
-    /// A request to a whole URL.
+    /// A request to a whole URL, of which this is the host.
     ///
     /// # Errors
     /// When the URL is not one of `http` or `https`, or has no host.
-    pub(super) fn new(method: Method, uri: Uri) -> Result<Self, SendRequestError> {
+    pub(super) fn new(method: Method, uri: Uri, host: Option<HeaderValue>) -> Result<Self, SendRequestError> {
+        let host = host.ok_or(InvalidUrl::MissingHost)?;
         match uri.scheme_str() {
-            _ if uri.host().is_none() => return Err(InvalidUrl::MissingHost.into()),
             None => return Err(InvalidUrl::MissingScheme.into()),
             Some("http" | "https") => {}
             Some(_) => return Err(InvalidUrl::UnknownScheme.into()),
         }
         let mut head = BLANK.with(RequestHead::clone);
         (head.method, head.uri, head.headers) = (method, uri, HeaderMap::with_capacity(USUAL_HEADERS));
+        head.headers.insert(HOST, host);
         Ok(Self(head))
     }
 
@@ -82,6 +83,34 @@ impl Incoming {
 
     pub(super) const fn headers(&self) -> &HeaderMap {
         &self.head.headers
+    }
+
+    /// The length of its body, where it says.
+    pub(super) fn announced(&self) -> Option<u64> {
+        self.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Whether its body comes in chunks.
+    pub(super) fn is_chunked(&self) -> bool {
+        let coding = self.headers().get(TRANSFER_ENCODING);
+        coding.is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    }
+
+    /// Whether it has no body, as the answer to `HEAD` or to another method.
+    pub(super) fn is_bodiless(&self, is_head: bool) -> bool {
+        is_head || matches!(self.status().as_u16(), 204 | 304)
+    }
+
+    /// Whether it has a body that only the connection's end ends, which awc 3.11 hands over as empty (actix-web#2287).
+    pub(super) fn is_lost(&self, is_head: bool) -> bool {
+        let is_framed = self.announced().is_some() || self.is_chunked();
+        !is_framed && !self.is_bodiless(is_head) && self.version() == Version::HTTP_11
+    }
+
+    /// Whether more comes on its connection, which the next exchange would take for its own answer: the answer itself after an
+    /// interim status, or the body that is lost.
+    pub(super) fn leaves_a_rest(&self, is_head: bool) -> bool {
+        self.status().is_informational() || self.is_lost(is_head)
     }
 
     pub(super) fn into_parts(self) -> (HeaderMap, Body) {
@@ -152,7 +181,10 @@ mod tests {
 
     #[test]
     fn only_whole_web_addresses_are_sent_to() {
-        let to = |uri: &'static str| Outgoing::new(Method::GET, Uri::from_static(uri)).err();
+        let to = |uri| {
+            let uri = Uri::from_static(uri);
+            Outgoing::new(Method::GET, uri.clone(), host(&uri)).err()
+        };
         assert!(to("http://vendor.example/a").is_none() && to("https://[::1]:8443").is_none());
         assert!(matches!(to("/a"), Some(SendRequestError::Url(InvalidUrl::MissingHost))));
         assert!(matches!(to("vendor.example:80"), Some(SendRequestError::Url(InvalidUrl::MissingScheme))));
@@ -175,12 +207,15 @@ mod tests {
 
     #[test]
     fn every_head_begins_blank() {
-        let uri = || Uri::from_static("http://vendor.example/");
-        let mut first = Outgoing::new(Method::PUT, uri()).unwrap();
+        let new = |method| {
+            let uri = Uri::from_static("http://vendor.example/");
+            Outgoing::new(method, uri.clone(), host(&uri)).unwrap()
+        };
+        let mut first = new(Method::PUT);
         first.headers_mut().insert(HeaderName::from_static("authorization"), HeaderValue::from_static("x"));
         first.close_connection();
-        let second = Outgoing::new(Method::GET, uri()).unwrap().0;
-        assert!(second.headers.is_empty());
+        let second = new(Method::GET).0;
+        assert_eq!(second.headers.keys().collect::<Vec<_>>(), [HOST]);
         assert_eq!(second.connection_type(), ConnectionType::KeepAlive);
         assert_eq!(first.0.connection_type(), ConnectionType::Close);
     }

@@ -34,7 +34,7 @@ pub use super::dial::Unsent;
 use super::{
     dial::{Dial, STAGE, Stage, explain, stage},
     pools::{Pools, tls},
-    sender::{Incoming, Outgoing, header},
+    sender::{Incoming, Outgoing, header, host},
     watched::watch,
 };
 use crate::egress::{Egress, Lookup};
@@ -209,9 +209,10 @@ async fn send(pools: &Pools, exchange: &Exchange, fresh: bool) -> Result<Answer,
     let body = request.body().clone();
     let body = if body.len() <= SLICE { BoxBody::new(body) } else { BoxBody::new(in_slices(body)) };
     let response = pools.sender(&exchange.pool, fresh).send(head, body).await.map_err(classify)?;
-    if response.status().is_informational() {
-        // The answer is still to come on this connection, which is used again: the next exchange would take it for its own.
+    if response.leaves_a_rest(false) {
         pools.forget(&exchange.pool);
+    }
+    if response.status().is_informational() {
         return Err(WireError::Interim(response.status().as_u16()));
     }
     Ok(read_answer(response, exchange.body_limit).await)
@@ -223,7 +224,8 @@ fn head(request: &http::Request<Bytes>) -> Result<Outgoing, WireError> {
     let method = Method::from_bytes(request.method().as_str().as_bytes());
     let method = method.map_err(|error| unsent(error.to_string()))?;
     let uri = Uri::try_from(request.uri().to_string()).map_err(|error| unsent(error.to_string()))?;
-    let mut head = Outgoing::new(method, uri).map_err(classify)?;
+    let host = host(&uri);
+    let mut head = Outgoing::new(method, uri, host).map_err(classify)?;
     for (name, value) in request.headers() {
         let unfit = || unsent(format!("the header {name} cannot be sent"));
         let (name, value) = header(name, value).ok_or_else(unfit)?;
@@ -261,17 +263,9 @@ pub(super) fn classify(error: SendRequestError) -> WireError {
 }
 
 async fn read_answer(mut response: Incoming, limit: usize) -> Answer {
-    let announced = response
-        .headers()
-        .get("content-length")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<usize>().ok());
-    let framed = announced.is_some() || response.headers().contains_key("transfer-encoding");
+    let announced = response.announced().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let status = response.status().as_u16();
-    let bodiless = matches!(status, 204 | 304);
-    // awc 3.11 hands a body that ends with the connection over as empty (actix-web#2287).
-    let lost = !framed && !bodiless && response.version() == awc::http::Version::HTTP_11;
-    let mut problem = lost.then_some("the answer has no length");
+    let mut problem = response.is_lost(false).then_some("the answer has no length");
     let mut body = BytesMut::with_capacity(announced.unwrap_or_default().min(limit).min(FIRST_READ));
     let mut has_ended = false;
     if announced.is_some_and(|length| length > limit) {
@@ -298,7 +292,7 @@ async fn read_answer(mut response: Incoming, limit: usize) -> Answer {
         }
     }
     // awc ends a body that was cut short as if it were whole.
-    let short = announced.map_or(framed && has_ended, |length| length != body.len());
+    let short = announced.map_or(has_ended && response.is_chunked(), |length| length != body.len());
     if problem.is_none() && short {
         problem = Some("the answer was cut");
     }

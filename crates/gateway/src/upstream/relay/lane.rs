@@ -7,7 +7,7 @@ use std::{
 
 use awc::http::{
     Uri,
-    header::{HOST, HeaderMap, HeaderName, HeaderValue},
+    header::{HeaderMap, HeaderName, HeaderValue},
     uri::{InvalidUriParts, Parts, PathAndQuery},
 };
 use bytes::Bytes;
@@ -40,7 +40,7 @@ pub(super) struct Lane {
     pub(super) vendor: HeaderValue,
     base: Uri,
     /// What `Host` says of it.
-    host: HeaderValue,
+    pub(super) host: HeaderValue,
     /// The headers that put the last token on.
     credentials: RefCell<Option<Credentials>>,
     metrics: Arc<Metrics>,
@@ -81,12 +81,11 @@ impl Lane {
         Uri::from_parts(parts)
     }
 
-    /// Puts the vendor's host and the account's token on.
+    /// Puts the account's token on.
     ///
     /// # Errors
-    /// When the token cannot stand in a header.
-    pub(super) fn put_on(&self, token: &SecretString, to: &mut HeaderMap) -> Result<(), Error> {
-        to.insert(HOST, self.host.clone());
+    /// When it cannot stand in a header.
+    pub(super) fn authorize(&self, token: &SecretString, to: &mut HeaderMap) -> Result<(), Error> {
         let mut made = self.credentials.borrow_mut();
         let is_same = |made: &Credentials| made.token.expose_secret() == token.expose_secret();
         if !made.as_ref().is_some_and(is_same) {

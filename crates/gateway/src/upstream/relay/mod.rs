@@ -43,7 +43,7 @@ use self::{
     overdue::Overdue,
     tally::Tally,
     upload::{Progress, Upload},
-    verdict::{announced_length, explain, is_rejection, judge, protocol, unusable},
+    verdict::{explain, is_rejection, judge, protocol, unusable},
 };
 use super::{
     CallTimes, Ending, Priority, Upstream,
@@ -209,10 +209,10 @@ impl Relay {
             explain(account, is_safe, WireError::NotSent(Unsent::Other, error.to_string()))
         })?;
         self.pools.begin_sweep();
-        let mut request =
-            Outgoing::new(call.method, uri).map_err(|error| explain(account, is_safe, classify(error)))?;
+        let mut request = Outgoing::new(call.method, uri, Some(lane.host.clone()))
+            .map_err(|error| explain(account, is_safe, classify(error)))?;
         fields::pass_up(call.headers, call.request_id, request.headers_mut());
-        lane.put_on(&token, request.headers_mut())?;
+        lane.authorize(&token, request.headers_mut())?;
         let progress = Progress::begin(Instant::now());
         let body = self.upload(call.body, &progress);
         let sender = self.pools.sender(account.id.as_str(), false);
@@ -226,8 +226,7 @@ impl Relay {
             return Err(RelayFailure::Upload(fault));
         }
         let response = sent.map_err(|error| explain(account, is_safe, error))?;
-        if response.status().is_informational() {
-            // The answer is still to come on this connection: the next call would take it for its own.
+        if response.leaves_a_rest(is_head) {
             self.pools.forget(account.id.as_str());
         }
         let caller = &self.upstream.caller;
@@ -301,19 +300,18 @@ async fn answer(
     let Sent { response, is_head, class, ending } = sent;
     let (account, vendor) = (&*lane.account, lane.vendor.clone());
     let status = response.status().as_u16();
-    let announced = announced_length(&response);
-    let bodiless = is_head || matches!(status, 204 | 304);
-    if let Some(problem) = unusable(&response, announced, bodiless, bounds.max_response) {
+    let announced = response.announced();
+    if let Some(problem) = unusable(&response, is_head, bounds.max_response) {
         return Err((protocol(account, status, problem).into(), tally));
     }
-    if bodiless {
+    if response.is_bodiless(is_head) {
         tally.end(class, Some(ending));
         let body = RelayedBody::None(announced.filter(|_| is_head));
         let headers = fields::downwards(response.into_parts().0);
         return Ok(Relayed { vendor, status, headers, body });
     }
     let bounds = Bounds { limit: bounds.max_response, idle: bounds.idle, deadline };
-    let is_chunked = announced.is_none() && response.headers().contains_key("transfer-encoding");
+    let is_chunked = announced.is_none() && response.is_chunked();
     let (headers, body) = response.into_parts();
     let mut download = Download::new(body, announced, is_chunked, bounds);
     let at_once = std::future::poll_fn(|context| Poll::Ready(download.at_once(context)));

@@ -13,27 +13,15 @@ pub(super) fn is_rejection(account: &Account, response: &Incoming) -> bool {
     status.is_ok_and(|status| account.vendor.rejects_token(status))
 }
 
-pub(super) fn announced_length(response: &Incoming) -> Option<u64> {
-    response.headers().get("content-length")?.to_str().ok()?.parse().ok()
-}
-
 /// Why an answer cannot be passed on at all.
-pub(super) fn unusable(
-    response: &Incoming,
-    announced: Option<u64>,
-    bodiless: bool,
-    limit: u64,
-) -> Option<&'static str> {
+pub(super) fn unusable(response: &Incoming, is_head: bool, limit: u64) -> Option<&'static str> {
     if response.status().is_informational() {
         return Some("the answer has an interim status");
     }
-    if announced.is_some_and(|announced| announced > limit) && !bodiless {
+    if response.announced().is_some_and(|announced| announced > limit) && !response.is_bodiless(is_head) {
         return Some("the answer is too large");
     }
-    let is_framed = announced.is_some() || response.headers().contains_key("transfer-encoding");
-    // awc 3.11 hands a body that ends with the connection over as empty (actix-web#2287).
-    let lost = !is_framed && !bodiless && response.version() == awc::http::Version::HTTP_11;
-    lost.then_some("the answer has no length")
+    response.is_lost(is_head).then_some("the answer has no length")
 }
 
 /// What a vendor's status means to the count of calls and to those who call next.
