@@ -69,10 +69,22 @@ impl Outgoing {
 /// An answer: its head, and its body as it comes.
 pub(super) struct Incoming {
     head: ResponseHead,
+    /// The length of its body, where it says.
+    pub(super) announced: Option<u64>,
+    /// Whether its body comes in chunks.
+    pub(super) is_chunked: bool,
     pub(super) body: Body,
 }
 
 impl Incoming {
+    fn new(head: ResponseHead, body: Payload) -> Self {
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let coding = head.headers.get(TRANSFER_ENCODING).map(HeaderValue::as_bytes);
+        let is_chunked = coding.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+        let announced = length.and_then(|length| length.parse().ok());
+        Self { head, announced, is_chunked, body: Body(body) }
+    }
+
     pub(super) const fn status(&self) -> StatusCode {
         self.head.status
     }
@@ -85,17 +97,6 @@ impl Incoming {
         &self.head.headers
     }
 
-    /// The length of its body, where it says.
-    pub(super) fn announced(&self) -> Option<u64> {
-        self.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-    }
-
-    /// Whether its body comes in chunks.
-    pub(super) fn is_chunked(&self) -> bool {
-        let coding = self.headers().get(TRANSFER_ENCODING);
-        coding.is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
-    }
-
     /// Whether it has no body, as the answer to `HEAD` or to another method.
     pub(super) fn is_bodiless(&self, is_head: bool) -> bool {
         is_head || matches!(self.status().as_u16(), 204 | 304)
@@ -103,7 +104,7 @@ impl Incoming {
 
     /// Whether it has a body that only the connection's end ends, which awc 3.11 hands over as empty (actix-web#2287).
     pub(super) fn is_lost(&self, is_head: bool) -> bool {
-        let is_framed = self.announced().is_some() || self.is_chunked();
+        let is_framed = self.announced.is_some() || self.is_chunked;
         !is_framed && !self.is_bodiless(is_head) && self.version() == Version::HTTP_11
     }
 
@@ -144,7 +145,7 @@ impl Sender {
             let connecting = connections.call(Connect { uri: head.uri.clone(), addr: None });
             Box::pin(async move {
                 let (head, body) = connecting.await?.send_request(head, body).await?;
-                Ok(Incoming { head, body: Body(body) })
+                Ok(Incoming::new(head, body))
             })
         }))
     }

@@ -263,7 +263,7 @@ pub(super) fn classify(error: SendRequestError) -> WireError {
 }
 
 async fn read_answer(mut response: Incoming, limit: usize) -> Answer {
-    let announced = response.announced().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let announced = response.announced.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let status = response.status().as_u16();
     let mut problem = response.is_lost(false).then_some("the answer has no length");
     let mut body = BytesMut::with_capacity(announced.unwrap_or_default().min(limit).min(FIRST_READ));
@@ -292,7 +292,7 @@ async fn read_answer(mut response: Incoming, limit: usize) -> Answer {
         }
     }
     // awc ends a body that was cut short as if it were whole.
-    let short = announced.map_or(has_ended && response.is_chunked(), |length| length != body.len());
+    let short = announced.map_or(has_ended && response.is_chunked, |length| length != body.len());
     if problem.is_none() && short {
         problem = Some("the answer was cut");
     }

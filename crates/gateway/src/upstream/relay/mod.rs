@@ -300,7 +300,7 @@ async fn answer(
     let Sent { response, is_head, class, ending } = sent;
     let (account, vendor) = (&*lane.account, lane.vendor.clone());
     let status = response.status().as_u16();
-    let announced = response.announced();
+    let announced = response.announced;
     if let Some(problem) = unusable(&response, is_head, bounds.max_response) {
         return Err((protocol(account, status, problem).into(), tally));
     }
@@ -311,7 +311,7 @@ async fn answer(
         return Ok(Relayed { vendor, status, headers, body });
     }
     let bounds = Bounds { limit: bounds.max_response, idle: bounds.idle, deadline };
-    let is_chunked = announced.is_none() && response.is_chunked();
+    let is_chunked = announced.is_none() && response.is_chunked;
     let (headers, body) = response.into_parts();
     let mut download = Download::new(body, announced, is_chunked, bounds);
     let at_once = std::future::poll_fn(|context| Poll::Ready(download.at_once(context)));

@@ -18,7 +18,7 @@ pub(super) fn unusable(response: &Incoming, is_head: bool, limit: u64) -> Option
     if response.status().is_informational() {
         return Some("the answer has an interim status");
     }
-    if response.announced().is_some_and(|announced| announced > limit) && !response.is_bodiless(is_head) {
+    if response.announced.is_some_and(|announced| announced > limit) && !response.is_bodiless(is_head) {
         return Some("the answer is too large");
     }
     response.is_lost(is_head).then_some("the answer has no length")
