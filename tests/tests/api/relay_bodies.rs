@@ -34,7 +34,7 @@ use crate::{
 const LARGE: u64 = 128 * 1024 * 1024;
 /// What they may buffer, and the gateway with them.
 const BUFFERED: u64 = 48 * 1024 * 1024;
-/// What is handed on at once: awc gathers 8 KiB of a body before it sends any of it.
+/// A part of a body that does not end with it.
 const PIECE: usize = 16 * 1024;
 /// Looks of 20 ms in which nothing moves.
 const STILL: usize = 25;
@@ -67,17 +67,14 @@ async fn chunks_pass_as_they_come() {
     let (sender, body) = streamed();
     let answering =
         tokio::spawn(gateway.client().call_with("POST", &relayed("x"), "text/plain", body).open());
-    sender.send(vec![b'1'; PIECE]).await.unwrap();
+    sender.send(b"one".to_vec()).await.unwrap();
     let mut call = vendor.call().await;
     assert_eq!(call.header("transfer-encoding"), ["chunked"]);
-    let first = call.body(PIECE + 8).await;
-    assert!(
-        first.starts_with(b"4000\r\n11") && first.ends_with(b"1\r\n"),
-        "it is there before the second is sent"
-    );
-    sender.send(b"two".to_vec()).await.unwrap();
+    assert_eq!(call.body(8).await, b"3\r\none\r\n", "it is there before the second is sent");
+    sender.send(b"zwei".to_vec()).await.unwrap();
+    assert_eq!(call.body(9).await, b"4\r\nzwei\r\n");
     drop(sender);
-    assert_eq!(call.body(13).await, b"3\r\ntwo\r\n0\r\n\r\n");
+    assert_eq!(call.body(5).await, b"0\r\n\r\n");
 
     call.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nein\r\n").await;
     let mut answer = soon("the head comes", answering).await.unwrap();
@@ -143,6 +140,91 @@ async fn a_large_body_waits_for_its_vendor() {
     gateway.finish().await;
 }
 
+#[tokio::test]
+async fn a_refusal_is_heard_with_the_body_under_way() {
+    let setup = Setup::new(Backend::Sqlite).set("HTTP__PASSTHROUGH_MAX_REQUEST", "1GiB");
+    let (vendor, gateway) = RawVendor::behind(setup).await;
+    let body = chunks(move |_| Poll::Ready(Some(vec![b'x'; 64 * 1024])));
+    let (answer, mut call) = join!(
+        gateway.client().call_with("PUT", &relayed("x"), "text/plain", body).send(),
+        vendor.answer("HTTP/1.1 413 Content Too Large\r\ncontent-length: 4\r\n\r\nmuch")
+    );
+    assert_eq!((answer.status.as_u16(), answer.text()), (413, "much".into()));
+    assert_eq!(answer.header("outdial-upstream"), Some("wellcloud"));
+    // It may be in the middle of a chunk: nothing else can be said on the connection.
+    let said = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let (next, _) = join!(gateway.client().get(&relayed("y")).send(), vendor.answer(said));
+    assert_eq!(next.text(), "ok");
+    call.ended().await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn an_early_answer_that_refuses_nothing_waits_for_the_body() {
+    let (vendor, gateway) = RawVendor::start().await;
+    let (sender, body) = streamed();
+    let answering = tokio::spawn(gateway.client().call_with("PUT", &relayed("x"), "text/plain", body).send());
+    sender.send(b"one".to_vec()).await.unwrap();
+    let mut call = vendor.answer("HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\nok").await;
+    assert_eq!(call.body(8).await, b"3\r\none\r\n");
+    sender.send(b"zwei".to_vec()).await.unwrap();
+    drop(sender);
+    assert_eq!(call.body(14).await, b"4\r\nzwei\r\n0\r\n\r\n");
+    let answer = soon("the answer", answering).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.text()), (201, "ok".into()));
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn interim_statuses_stay_behind() {
+    let (vendor, gateway) = RawVendor::start().await;
+    let said = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let (answer, call) = join!(gateway.client().get(&relayed("x")).send(), vendor.answer(said));
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "ok".into()));
+    assert_eq!(answer.header("link"), None);
+    let (answer, mut again) = join!(gateway.client().get(&relayed("y")).send(), async {
+        let mut again = call.next().await.expect("the connection serves the next call");
+        again.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno").await;
+        again
+    });
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "no".into()));
+    drop(gateway);
+    again.ended().await;
+}
+
+#[tokio::test]
+async fn how_a_body_ends_is_read_as_the_protocol_has_it() {
+    let (vendor, gateway) = RawVendor::start().await;
+    let client = gateway.client();
+    let mut open = Vec::new();
+    // None of them leaves a connection for the next one, who would not be heard on it.
+    for (said, body) in [
+        // That of HTTP/1.0 ends with its connection.
+        ("HTTP/1.0 200 OK\r\n\r\nto the end", "to the end"),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", "ok"),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", ""),
+        // Chunks count more than a length, and who sends both is not trusted with another call.
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\n\r\n",
+            "four",
+        ),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", "ok"),
+        ("HTTP/1.1 304 Not Modified\r\ncontent-length: 2\r\n\r\n", ""),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok, and more", "ok"),
+    ] {
+        let answered = async {
+            let mut call = vendor.answer(said).await;
+            if said.starts_with("HTTP/1.0 200 OK\r\n\r\n") {
+                call.stream.shutdown().await.unwrap();
+            }
+            open.push(call);
+        };
+        let (answer, ()) = join!(client.get(&relayed("x")).send(), answered);
+        assert_eq!(answer.text(), body, "{said}");
+    }
+    gateway.finish().await;
+}
+
 /// Answers a call with these bytes, waits until its head has passed, and closes.
 async fn cut(vendor: &RawVendor, gateway: &TestGateway, bytes: &str) -> Result<Vec<u8>, reqwest::Error> {
     let (answer, call) = join!(gateway.client().get(&relayed("x")).open(), vendor.answer(bytes));
@@ -178,7 +260,7 @@ async fn an_answer_that_cannot_be_told_whole_is_a_problem() {
     for bytes in [
         "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"ends\":\"with the connection\"}",
         "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello world",
-        "HTTP/1.1 103 Early Hints\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n",
     ] {
         let (answer, _) = join!(gateway.client().get(&relayed("x")).send(), vendor.answer(bytes));

@@ -57,19 +57,25 @@ async fn a_call_that_broke_is_not_made_again() {
 async fn a_connection_on_which_more_comes_serves_no_other_call() {
     let (vendor, gateway) = RawVendor::start().await;
     let client = gateway.client();
+    let mut open = Vec::new();
     for head in [
-        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\ng",
+        "HTTP/1.1 200 OK\r\nupgrade: websocket\r\ncontent-length: 5\r\n\r\n",
     ] {
         for method in ["GET", "POST"] {
-            let (answer, mut call) = join!(client.call(method, &relayed("x")).send(), vendor.answer(head));
+            let (answer, call) = join!(client.call(method, &relayed("x")).send(), vendor.answer(head));
             check(&answer.expect_problem(502, "upstream-protocol"), false);
-            call.ended().await;
+            open.push(call);
         }
-        let said = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let said = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
         let (next, _) = join!(client.get(&relayed("y")).send(), vendor.answer(said));
         assert_eq!((next.status.as_u16(), next.text()), (200, "ok".into()), "{head}");
+    }
+    for mut call in open {
+        call.ended().await;
     }
     gateway.finish().await;
 }

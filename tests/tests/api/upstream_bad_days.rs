@@ -122,10 +122,19 @@ fn bad_days() -> Vec<BadDay> {
         day("answers what is no HTTP", vec![bytes("SSH-2.0-OpenSSH_9.2\r\n\r\n"), Act::Close], UNAVAILABLE),
         day(
             "sends an interim status alone",
+            vec![bytes("HTTP/1.1 100 Continue\r\n\r\n"), Act::Hang],
+            TIMEOUT,
+        ),
+        day(
+            "sends interim statuses without end",
+            vec![bytes(&"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(17)), Act::Hang],
+            PROTOCOL,
+        ),
+        day(
+            "switches to what nobody speaks",
             vec![
-                bytes("HTTP/1.1 100 Continue\r\n\r\n"),
-                Act::Wait(Duration::from_millis(200)),
-                json_answer(200, EMPTY_PAGE),
+                bytes("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
+                Act::Hang,
             ],
             PROTOCOL,
         ),
@@ -173,17 +182,26 @@ async fn every_bad_day_has_its_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_comes_after_an_interim_status_is_nobodys() {
-    what_comes_late_is_nobodys("HTTP/1.1 100 Continue\r\n\r\n").await;
+async fn an_answer_stands_behind_its_interim_statuses() {
+    let stub = VendorStub::start(|_| {
+        let interim =
+            bytes("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP");
+        let rest = bytes("/1.1 102 Processing\r\n\r\n");
+        let wait = || Act::Wait(Duration::from_millis(50));
+        vec![Act::Read, interim, wait(), rest, wait(), json_answer(200, EMPTY_PAGE)]
+    })
+    .await;
+    let gateway = with_icsoc(&stub, &[]).await;
+    for n in 0..3 {
+        assert_eq!(search(&gateway.client(), n).await.expect(200)["data"], json!([]));
+    }
+    gateway.finish().await;
 }
 
+/// The vendor sends the head of an answer, after a while a whole one behind it, and leaves the connection open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_without_a_length_is_nobodys_answer() {
-    what_comes_late_is_nobodys("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").await;
-}
-
-/// The vendor sends this, after a while a whole answer behind it, and leaves the connection open.
-async fn what_comes_late_is_nobodys(head: &'static str) {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
     let late = json!({ "code": 10001, "message": "meant for another", "request_id": "late" }).to_string();
     let stub = VendorStub::start(page).await;
     let gateway = with_icsoc(&stub, &[]).await;
@@ -215,7 +233,7 @@ async fn a_vendor_that_only_hangs_holds_no_other_account_up() {
         let client = gateway.client();
         stuck.spawn(async move { search(&client, n).await });
     }
-    // More than one pool of awc would let through.
+    // More than one pool of awc lets through by itself.
     eventually("the vendor has them all", async || (stub.seen().len() == 250).then_some(())).await;
     for _ in 0..10 {
         let begin = Instant::now();
@@ -257,6 +275,13 @@ async fn a_refusal_before_the_upload_ended_is_told_when_it_was_read() {
     let refused = upload(&gateway.client(), "", CSV, csv(100_000)).await;
     refused.expect_problem(502, "upstream-protocol");
     assert_eq!(only_part(&refused), (json!("refused"), json!(413)));
+    // Nor is it waited for who reads none of it.
+    stub.behave(|_| vec![answer(413, "", ""), Act::Hang]);
+    let begin = Instant::now();
+    let unread = upload(&gateway.client(), "", CSV, csv(500_000)).await;
+    unread.expect_problem(502, "upstream-protocol");
+    assert_eq!(only_part(&unread), (json!("refused"), json!(413)));
+    assert!(begin.elapsed() < Duration::from_secs(20), "it waited for the vendor to read");
     // Who closes with the upload under way may be heard or not; what is not known is not called refused.
     stub.behave(|_| vec![answer(413, "connection: close\r\n", ""), Act::Reset]);
     let cut = upload(&gateway.client(), "", CSV, csv(100_000)).await;
@@ -267,8 +292,20 @@ async fn a_refusal_before_the_upload_ended_is_told_when_it_was_read() {
             assert_eq!(only_part(&cut).0, json!("unknown"));
         }
     }
-    assert_eq!(stub.seen().len(), 2, "neither was sent again");
+    assert_eq!(stub.seen().len(), 3, "none was sent again");
     gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_no_body_is_not_waited_for() {
+    for answer in
+        ["HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"]
+    {
+        let stub = VendorStub::start(move |_| vec![Act::Read, bytes(answer), Act::Hang]).await;
+        let gateway = with_wellcloud(&stub, "5s").await;
+        upload(&gateway.client(), "", CSV, csv(2)).await.expect(201);
+        gateway.finish().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -278,9 +315,11 @@ async fn an_interim_status_is_no_answer_to_a_roster() {
     })
     .await;
     let gateway = with_wellcloud(&stub, "5s").await;
+    upload(&gateway.client(), "", CSV, csv(2)).await.expect(201);
+    stub.behave(|_| vec![Act::Read, bytes("HTTP/1.1 100 Continue\r\n\r\n"), Act::Close]);
     let answer = upload(&gateway.client(), "", CSV, csv(2)).await;
     assert_eq!(answer.expect_problem(504, "upstream-outcome-unknown")["retryable"], false);
-    assert_eq!((only_part(&answer).0, stub.seen().len()), (json!("unknown"), 1));
+    assert_eq!((only_part(&answer).0, stub.seen().len()), (json!("unknown"), 2));
     gateway.finish().await;
 }
 

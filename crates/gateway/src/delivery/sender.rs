@@ -137,10 +137,6 @@ impl Sender {
                 Sent::failed("timeout", &format!("no whole answer within {} ms", self.limit.as_millis()))
             }
             Err(WireError::Broken(detail)) => Sent::failed("reset", &detail),
-            Err(WireError::Interim(status)) => Sent {
-                status: Some(status),
-                ..Sent::failed("status", &format!("status {status} is no answer"))
-            },
             Err(WireError::NotSent(why, detail)) => Sent::failed(word(why), &detail),
         }
     }

@@ -311,8 +311,7 @@ fn is_vendors_fault(error: &WireError, timeout: Duration, had: Duration) -> bool
     match error {
         WireError::NotSent(Unsent::Other | Unsent::Blocked, _) => false,
         WireError::NotSent(Unsent::Dns | Unsent::Refused | Unsent::Tls | Unsent::Timeout, _)
-        | WireError::Broken(_)
-        | WireError::Interim(_) => true,
+        | WireError::Broken(_) => true,
         WireError::Timeout => had >= timeout / 2,
     }
 }
@@ -326,14 +325,6 @@ fn explain(account: &Account, operation: Operation, error: WireError) -> Error {
             Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
         }
         (WireError::Timeout, Operation::Roster) => unknown_outcome(account),
-        (WireError::Interim(status), Operation::Roster) => {
-            unknown_outcome(account).with_detail(format!("status {status}"))
-        }
-        (WireError::Interim(status), Operation::Search) => {
-            let message = format!("{vendor} answered with an interim status.");
-            Error::new(ErrorClass::Protocol, "upstream-protocol", message)
-                .with_detail(format!("status {status}"))
-        }
         (WireError::Broken(detail), Operation::Roster) => unknown_outcome(account).with_detail(detail),
         (WireError::Timeout, Operation::Search) => {
             Error::new(ErrorClass::Timeout, "upstream-timeout", format!("{vendor} did not answer in time."))
@@ -364,7 +355,7 @@ mod tests {
         let is_fault = |error: &WireError, had| is_vendors_fault(error, timeout, Duration::from_secs(had));
         assert!(is_fault(&WireError::Timeout, 10) && is_fault(&WireError::Timeout, 5));
         assert!(!is_fault(&WireError::Timeout, 4), "it waited most of its time for a turn");
-        assert!(is_fault(&WireError::Broken(String::new()), 1) && is_fault(&WireError::Interim(100), 1));
+        assert!(is_fault(&WireError::Broken(String::new()), 1));
         let not_sent = |why| WireError::NotSent(why, String::new());
         assert!(is_fault(&not_sent(Unsent::Refused), 1) && is_fault(&not_sent(Unsent::Tls), 1));
         assert!(!is_fault(&not_sent(Unsent::Other), 10), "no place in a queue of ours");

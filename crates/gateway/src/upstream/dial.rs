@@ -1,20 +1,18 @@
-//! Opens connections: finds the addresses of a host, keeps those that may be called, and remembers how far it got, because
-//! awc does not tell a refused connection from a failed handshake, nor a used connection from a new one.
+//! Opens connections: finds the addresses of a host and keeps those that may be called. awc does not tell a refused connection
+//! from a failed handshake, so what fails here has kinds of its own.
 
 use std::{
-    cell::Cell,
-    fmt,
-    io::{self, ErrorKind},
+    fmt, io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
+use actix_rt::net::TcpStream;
 use actix_service::Service;
 use actix_tls::connect::{ConnectError as DialError, ConnectInfo, Connection, tcp::TcpConnectorService};
 use awc::{error::ConnectError, http::Uri};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use super::watched::Watched;
 use crate::egress::{Door, Egress, Lookup, SystemLookup, TargetError};
 
 /// Addresses of one host that are tried.
@@ -37,30 +35,17 @@ pub enum Unsent {
     Other,
 }
 
-/// How far an exchange's connection got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// None was opened: the exchange uses one that was there.
-    Pooled,
-    /// One is being opened.
-    Dialling,
-    /// One was opened; what fails from here to the first byte of the request is the handshake.
-    Connected,
+/// No address of a host took a connection.
+#[derive(Debug)]
+struct NoConnection(io::Error);
+
+impl fmt::Display for NoConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no connection: {}", self.0)
+    }
 }
 
-tokio::task_local! {
-    /// Of the exchange that the task makes.
-    pub(super) static STAGE: Cell<Stage>;
-}
-
-fn reach(stage: Stage) {
-    // Connections that no exchange asked for need no record.
-    let _ = STAGE.try_with(|cell| cell.set(stage));
-}
-
-pub(super) fn stage() -> Stage {
-    STAGE.try_with(Cell::get).unwrap_or(Stage::Pooled)
-}
+impl std::error::Error for NoConnection {}
 
 /// Opens connections for awc.
 #[derive(Clone)]
@@ -121,7 +106,7 @@ impl fmt::Debug for Dial {
 }
 
 impl Service<ConnectInfo<Uri>> for Dial {
-    type Response = Connection<Uri, Watched>;
+    type Response = Connection<Uri, TcpStream>;
     type Error = DialError;
     type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -130,14 +115,18 @@ impl Service<ConnectInfo<Uri>> for Dial {
     fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
         let dial = self.clone();
         async move {
-            reach(Stage::Dialling);
             let is_plain = info.request().scheme_str() != Some("https");
             let door = Door { is_plain, port: info.port() };
             let addresses = dial.addresses(info.hostname(), door).await?;
-            let connection = TcpConnectorService::default().call(info.set_addrs(addresses)).await?;
-            reach(Stage::Connected);
-            let (stream, connection) = connection.replace_io(());
-            Ok(connection.replace_io(Watched(stream)).1)
+            let connected = TcpConnectorService::default().call(info.set_addrs(addresses)).await;
+            // What is written is whole; to wait for more of it would keep a body back until its head is acknowledged.
+            let connected = connected.inspect(|connection| {
+                let _ = connection.io_ref().set_nodelay(true);
+            });
+            connected.map_err(|error| match error {
+                DialError::Io(cause) => DialError::Resolver(NoConnection(cause).into()),
+                other => other,
+            })
         }
         .boxed_local()
     }
@@ -146,22 +135,29 @@ impl Service<ConnectInfo<Uri>> for Dial {
 /// Why a connection was not opened, and what can be said of it.
 pub(super) fn explain(error: &ConnectError) -> (Unsent, String) {
     match error {
-        ConnectError::Resolver(cause) => match cause.downcast_ref::<TargetError>() {
-            Some(refusal) => (Unsent::Blocked, refusal.to_string()),
-            None => (Unsent::Dns, format!("the host's name cannot be resolved: {cause}")),
-        },
+        ConnectError::Resolver(cause) if cause.is::<TargetError>() => (Unsent::Blocked, cause.to_string()),
+        ConnectError::Resolver(cause) if cause.is::<NoConnection>() => (Unsent::Refused, cause.to_string()),
+        ConnectError::Resolver(cause) => {
+            (Unsent::Dns, format!("the host's name cannot be resolved: {cause}"))
+        }
         ConnectError::NoRecords => (Unsent::Dns, "the host's name has no address".to_owned()),
         ConnectError::Timeout => (Unsent::Timeout, "no connection within the time for it".to_owned()),
         ConnectError::SslIsNotSupported => (Unsent::Tls, error.to_string()),
-        ConnectError::Io(cause) if is_handshake(cause) => {
-            (Unsent::Tls, format!("the connection cannot be made safe: {cause}"))
-        }
-        ConnectError::Io(cause) => (Unsent::Refused, format!("no connection: {cause}")),
+        // There was a connection: what failed on it is the handshake.
+        ConnectError::Io(cause) => (Unsent::Tls, format!("the connection cannot be made safe: {cause}")),
         other => (Unsent::Other, other.to_string()),
     }
 }
 
-fn is_handshake(error: &io::Error) -> bool {
-    let of_rustls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    of_rustls || (stage() == Stage::Connected && error.kind() != ErrorKind::TimedOut)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_leaves_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let connection = Dial::anywhere().call(ConnectInfo::new(uri)).await.unwrap();
+        assert!(connection.io_ref().nodelay().unwrap());
+    }
 }

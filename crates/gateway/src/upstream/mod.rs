@@ -1,15 +1,16 @@
 //! Calls to vendors: tokens, limits, deadlines, and the bytes themselves.
 
 mod caller;
+mod connections;
 mod dial;
+mod exchange;
 mod gate;
+mod outgoing;
 mod pools;
 mod relay;
 mod retries;
 mod searches;
-mod sender;
 mod tokens;
-mod watched;
 mod wire;
 
 use std::{

@@ -1,34 +1,37 @@
 //! The pools of connections of one thread: each account and each subscription has its own.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use actix_http::ServiceConfig;
 use actix_tls::connect::rustls_0_23::webpki_roots_cert_store;
 use awc::Connector;
 use hashbrown::HashMap;
 use rustls::ClientConfig;
 
-use super::{dial::Dial, sender::Sender};
+use super::{
+    connections::{Connections, WAITING_LIMIT},
+    dial::Dial,
+};
 
 /// Longest time to reach a host, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections of one pool. The limits of accounts and subscriptions are lower.
+/// Connections of one pool that are in use. The limits of accounts and subscriptions are not above it.
 const POOL_LIMIT: usize = 1_000;
-/// Pools of one thread, of each kind. Beyond it the one goes that was idle longest.
+/// Pools of one thread. Beyond it the one goes that was idle longest.
 const POOLS_LIMIT: usize = 2_048;
 
-/// How often unused pools are looked for.
+/// How often unused pools, and connections that have grown old, are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How long a pool may be unused. awc looks at the age of a connection only when it wants one, so without this a host that is
-/// called no more would keep its connections, closed ones too.
+/// How long a pool may be unused.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 struct Pool {
-    sender: Sender,
+    connections: Rc<Connections>,
     used: Instant,
 }
 
@@ -36,8 +39,10 @@ struct Pool {
 pub(super) struct Pools {
     dial: Dial,
     tls: Arc<ClientConfig>,
-    /// By name: those whose connections serve again, and those with one for each exchange.
-    pools: [RefCell<HashMap<String, Pool>>; 2],
+    /// By name.
+    pools: RefCell<HashMap<String, Pool>>,
+    /// What exchanges share. It brings a task of the thread along, and so is made with the first of them.
+    config: OnceCell<ServiceConfig>,
     is_swept: Cell<bool>,
 }
 
@@ -49,7 +54,7 @@ thread_local! {
 impl Pools {
     /// None yet.
     pub(super) fn new(dial: Dial, tls: Arc<ClientConfig>) -> Self {
-        Self { dial, tls, pools: Default::default(), is_swept: Cell::new(false) }
+        Self { dial, tls, pools: RefCell::default(), config: OnceCell::new(), is_swept: Cell::new(false) }
     }
 
     /// The pools of a thread that serves requests: as long as they are held, such a thread calls vendors by itself.
@@ -82,45 +87,38 @@ impl Pools {
         });
     }
 
-    /// What sends over a pool; `fresh` ones open a connection for each exchange.
-    pub(super) fn sender(&self, pool: &str, fresh: bool) -> Sender {
-        let mut pools = self.pools[usize::from(fresh)].borrow_mut();
-        let now = Instant::now();
+    /// The connections of a pool, which is used now.
+    pub(super) fn connections(&self, pool: &str, now: Instant) -> Rc<Connections> {
+        let mut pools = self.pools.borrow_mut();
         if let Some(pool) = pools.get_mut(pool) {
             pool.used = now;
-            return pool.sender.clone();
+            return Rc::clone(&pool.connections);
         }
         if pools.len() >= POOLS_LIMIT {
             let oldest = pools.iter().min_by_key(|(_, pool)| pool.used).map(|(name, _)| name.clone());
             oldest.map(|name| pools.remove(&name));
         }
-        let sender = self.build(fresh);
-        pools.insert(pool.to_owned(), Pool { sender: sender.clone(), used: now });
-        sender
-    }
-
-    /// Lets no exchange use the connections of a pool again.
-    pub(super) fn forget(&self, pool: &str) {
-        for pools in &self.pools {
-            pools.borrow_mut().remove(pool);
-        }
+        let connections = Rc::new(self.build());
+        pools.insert(pool.to_owned(), Pool { connections: Rc::clone(&connections), used: now });
+        connections
     }
 
     /// Closes what was not used for long, by the time that it is.
     pub(super) fn drop_idle(&self, now: Instant) {
-        for pools in &self.pools {
-            pools.borrow_mut().retain(|_, pool| now.saturating_duration_since(pool.used) < IDLE_LIMIT);
-        }
+        self.pools.borrow_mut().retain(|_, pool| {
+            pool.connections.close_old(now);
+            now.saturating_duration_since(pool.used) < IDLE_LIMIT
+        });
     }
 
-    fn build(&self, fresh: bool) -> Sender {
+    fn build(&self) -> Connections {
         let connector = Connector::new()
             .connector(self.dial.clone())
             .rustls_0_23(Arc::clone(&self.tls))
-            .limit(POOL_LIMIT)
+            .limit(POOL_LIMIT + WAITING_LIMIT)
             .timeout(CONNECT_TIMEOUT)
             .handshake_timeout(CONNECT_TIMEOUT);
-        Sender::new(if fresh { connector.conn_keep_alive(Duration::ZERO) } else { connector })
+        Connections::new(connector, self.config.get_or_init(ServiceConfig::default).clone())
     }
 }
 
@@ -134,22 +132,46 @@ pub(super) fn tls() -> Arc<ClientConfig> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{io::AsyncReadExt, net::TcpListener, task::LocalSet};
+
     use super::*;
 
-    #[test]
-    fn pools_are_bounded_and_do_not_outlive_their_use() {
+    #[tokio::test]
+    async fn pools_are_bounded_and_do_not_outlive_their_use() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pools = Pools::new(Dial::anywhere(), tls());
-        let count = || pools.pools[0].borrow().len();
-        for n in 0..POOLS_LIMIT + 2 {
-            pools.sender(&n.to_string(), false);
-        }
+        let (count, now) = (|| pools.pools.borrow().len(), Instant::now());
+        let use_some = async {
+            for n in 0..POOLS_LIMIT + 2 {
+                pools.connections(&n.to_string(), now + Duration::from_nanos(n as u64));
+            }
+        };
+        LocalSet::new().run_until(use_some).await;
         assert_eq!(count(), POOLS_LIMIT);
-        assert!(pools.pools[0].borrow().keys().all(|name| name != "0" && name != "1"));
-        pools.sender("2", false);
-        pools.drop_idle(Instant::now());
-        assert_eq!(count(), POOLS_LIMIT);
-        pools.drop_idle(Instant::now() + IDLE_LIMIT);
+        assert!(pools.pools.borrow().keys().all(|name| name != "0" && name != "1"));
+        let later = now + Duration::from_secs(1);
+        pools.connections("2", later);
+        pools.drop_idle(now + IDLE_LIMIT + Duration::from_millis(1));
+        assert!(pools.pools.borrow().keys().eq(["2"]), "it was used later than the others");
+        pools.drop_idle(later + IDLE_LIMIT);
         assert_eq!(count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_is_used_keeps_no_old_connection() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", host.local_addr().unwrap()).parse().unwrap();
+        let swept = async {
+            let pools = Pools::new(Dial::anywhere(), tls());
+            let later = Instant::now() + IDLE_LIMIT;
+            pools.connections("a", Instant::now()).open(&uri, true).await.unwrap().end(true);
+            pools.connections("a", later);
+            pools.drop_idle(later);
+            assert_eq!(pools.pools.borrow().len(), 1);
+            assert_eq!(host.accept().await.unwrap().0.read(&mut [0]).await.unwrap(), 0);
+        };
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, LocalSet::new().run_until(swept)).await.expect("it stays open");
     }
 }

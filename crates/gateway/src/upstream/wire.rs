@@ -4,7 +4,6 @@
 //! vendor decides whether it may be sent again.
 
 use std::{
-    cell::Cell,
     convert::Infallible,
     future::poll_fn,
     pin::Pin,
@@ -14,12 +13,11 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use awc::{
     body::{BoxBody, SizedStream},
-    error::{ConnectError, SendRequestError},
     http::{Method, Uri},
 };
 use bytes::{Bytes, BytesMut};
@@ -32,10 +30,11 @@ use tokio::{
 
 pub use super::dial::Unsent;
 use super::{
-    dial::{Dial, STAGE, Stage, explain, stage},
+    connections::Connections,
+    dial::Dial,
+    exchange::{Incoming, exchange},
+    outgoing::{Outgoing, header, host},
     pools::{Pools, tls},
-    sender::{Incoming, Outgoing, header, host},
-    watched::watch,
 };
 use crate::egress::{Egress, Lookup};
 
@@ -80,8 +79,6 @@ pub enum WireError {
     Timeout,
     /// The connection broke before an answer; bytes may have arrived.
     Broken(String),
-    /// An interim status (RFC 9110, 15.2) came, and awc takes it for the answer, which is then never read; the request arrived.
-    Interim(u16),
 }
 
 /// An answer: its head, and its body or why that is not whole.
@@ -183,39 +180,51 @@ impl Job {
         let Self { exchange, reply } = self;
         pools.begin_sweep();
         tokio::task::spawn_local(async move {
-            let exchanged = STAGE.scope(Cell::new(Stage::Pooled), carry_out(&pools, &exchange));
-            let done = tokio::time::timeout(exchange.timeout, exchanged).await;
+            let done = tokio::time::timeout(exchange.timeout, carry_out(&pools, &exchange)).await;
             // Nobody may be waiting any more; the exchange has had its effect all the same.
             let _ = reply.send(done.unwrap_or(Err(WireError::Timeout)));
         });
     }
 }
 
-async fn carry_out(pools: &Pools, exchange: &Exchange) -> Result<Answer, WireError> {
-    let answer = send(pools, exchange, exchange.reuse == Reuse::Never).await;
-    let was_used = exchange.reuse == Reuse::Repeatable && stage() == Stage::Pooled;
-    match answer {
-        Err(WireError::Broken(_)) if was_used => send(pools, exchange, true).await,
-        answer => answer,
+async fn carry_out(pools: &Pools, order: &Exchange) -> Result<Answer, WireError> {
+    let now = Instant::now();
+    let connections = pools.connections(&order.pool, now);
+    let request = head(&order.request)?;
+    let waiting = match order.reuse {
+        Reuse::Allowed | Reuse::Repeatable => connections.waiting(request.uri(), now),
+        Reuse::Never => None,
+    };
+    let Some(waiting) = waiting else {
+        return send_anew(&connections, request, order, order.reuse != Reuse::Never).await;
+    };
+    match exchange(waiting, request, body(&order.request)).await {
+        Ok(incoming) => Ok(read_answer(incoming, order.body_limit).await),
+        Err(WireError::Broken(_)) if order.reuse == Reuse::Repeatable => {
+            send_anew(&connections, head(&order.request)?, order, false).await
+        }
+        Err(error) => Err(error),
     }
 }
 
-async fn send(pools: &Pools, exchange: &Exchange, fresh: bool) -> Result<Answer, WireError> {
-    let request = &exchange.request;
-    let mut head = head(request)?;
-    if fresh {
-        head.close_connection();
+/// Makes an exchange on a new connection, which is kept for others or closed.
+async fn send_anew(
+    connections: &Rc<Connections>,
+    mut request: Outgoing,
+    order: &Exchange,
+    is_kept: bool,
+) -> Result<Answer, WireError> {
+    if !is_kept {
+        request.close_connection();
     }
+    let connection = connections.open(request.uri(), is_kept).await?;
+    let incoming = exchange(connection, request, body(&order.request)).await?;
+    Ok(read_answer(incoming, order.body_limit).await)
+}
+
+fn body(request: &http::Request<Bytes>) -> BoxBody {
     let body = request.body().clone();
-    let body = if body.len() <= SLICE { BoxBody::new(body) } else { BoxBody::new(in_slices(body)) };
-    let response = pools.sender(&exchange.pool, fresh).send(head, body).await.map_err(classify)?;
-    if response.leaves_a_rest(false) {
-        pools.forget(&exchange.pool);
-    }
-    if response.status().is_informational() {
-        return Err(WireError::Interim(response.status().as_u16()));
-    }
-    Ok(read_answer(response, exchange.body_limit).await)
+    if body.len() <= SLICE { BoxBody::new(body) } else { BoxBody::new(in_slices(body)) }
 }
 
 /// The head of a request, as awc has it.
@@ -225,7 +234,7 @@ fn head(request: &http::Request<Bytes>) -> Result<Outgoing, WireError> {
     let method = method.map_err(|error| unsent(error.to_string()))?;
     let uri = Uri::try_from(request.uri().to_string()).map_err(|error| unsent(error.to_string()))?;
     let host = host(&uri);
-    let mut head = Outgoing::new(method, uri, host).map_err(classify)?;
+    let mut head = Outgoing::new(method, uri, host)?;
     for (name, value) in request.headers() {
         let unfit = || unsent(format!("the header {name} cannot be sent"));
         let (name, value) = header(name, value).ok_or_else(unfit)?;
@@ -234,7 +243,7 @@ fn head(request: &http::Request<Bytes>) -> Result<Outgoing, WireError> {
     Ok(head)
 }
 
-/// A body of known length, handed over in slices: as one piece, awc would copy it whole into its write buffer.
+/// A body of known length, handed over in slices: as one piece, it would be copied whole before any of it is sent.
 fn in_slices(body: Bytes) -> SizedStream<impl Stream<Item = Result<Bytes, Infallible>> + 'static> {
     let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let slices = futures_util::stream::unfold(body, |mut rest| async move {
@@ -244,64 +253,33 @@ fn in_slices(body: Bytes) -> SizedStream<impl Stream<Item = Result<Bytes, Infall
     SizedStream::new(length, Box::pin(slices))
 }
 
-/// What awc calls `Connect(Disconnected)` is a connection that ended before the head of an answer, after the request was
-/// written.
-pub(super) fn classify(error: SendRequestError) -> WireError {
-    match error {
-        SendRequestError::Connect(ConnectError::Disconnected) => {
-            WireError::Broken("the connection ended before an answer".to_owned())
-        }
-        SendRequestError::Connect(error) => {
-            let (why, detail) = explain(&error);
-            WireError::NotSent(why, detail)
-        }
-        SendRequestError::Url(error) => WireError::NotSent(Unsent::Other, error.to_string()),
-        SendRequestError::Http(error) => WireError::NotSent(Unsent::Other, error.to_string()),
-        SendRequestError::Timeout => WireError::Timeout,
-        other => WireError::Broken(other.to_string()),
-    }
-}
-
-async fn read_answer(mut response: Incoming, limit: usize) -> Answer {
-    let announced = response.announced.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-    let status = response.status().as_u16();
-    let mut problem = response.is_lost(false).then_some("the answer has no length");
+async fn read_answer(mut incoming: Incoming, limit: usize) -> Answer {
+    let announced = incoming.announced.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut body = BytesMut::with_capacity(announced.unwrap_or_default().min(limit).min(FIRST_READ));
-    let mut has_ended = false;
-    if announced.is_some_and(|length| length > limit) {
-        problem = Some("the answer is too large");
+    let body_problem = if incoming.is_lost() {
+        Some("the answer has no length")
+    } else if announced.is_some_and(|length| length > limit) {
+        Some("the answer is too large")
     } else {
-        while let Some(chunk) = poll_fn(|context| {
-            let (polled, ended) = watch(|| Pin::new(&mut response.body).poll_next(context));
-            has_ended |= ended;
-            polled
-        })
-        .await
-        {
-            match chunk {
-                Ok(chunk) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
-                Ok(_) => {
-                    problem = Some("the answer is too large");
-                    break;
-                }
-                Err(_) => {
-                    problem = Some("the answer was cut");
-                    break;
-                }
-            }
-        }
-    }
-    // awc ends a body that was cut short as if it were whole.
-    let short = announced.map_or(has_ended && response.is_chunked, |length| length != body.len());
-    if problem.is_none() && short {
-        problem = Some("the answer was cut");
-    }
-    Answer { response: to_response(&response, status, body.freeze()), body_problem: problem }
+        read_body(&mut incoming, limit, &mut body).await.err()
+    };
+    Answer { response: to_response(&incoming, body.freeze()), body_problem }
 }
 
-fn to_response(head: &Incoming, status: u16, body: Bytes) -> Response<Bytes> {
+async fn read_body(incoming: &mut Incoming, limit: usize, body: &mut BytesMut) -> Result<(), &'static str> {
+    while let Some(part) = poll_fn(|context| Pin::new(&mut incoming.body).poll_next(context)).await {
+        let part = part.map_err(|_| "the answer was cut")?;
+        if body.len() + part.len() > limit {
+            return Err("the answer is too large");
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(())
+}
+
+fn to_response(head: &Incoming, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() = StatusCode::from_u16(head.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
     for (name, value) in head.headers() {
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
@@ -309,4 +287,57 @@ fn to_response(head: &Incoming, status: u16, body: Bytes) -> Response<Bytes> {
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    async fn read_request(stream: &mut TcpStream) {
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut read).await.unwrap() > 0);
+        }
+    }
+
+    async fn answer(stream: &mut TcpStream) {
+        read_request(stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    }
+
+    /// What comes of a second exchange, whose connection the host ends as soon as it has read the request.
+    async fn second(reuse: Reuse) -> Result<Bytes, WireError> {
+        let wire = Wire::start(1).unwrap();
+        let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", host.local_addr().unwrap());
+        let exchange = async || {
+            let request = http::Request::get(&url).body(Bytes::new()).unwrap();
+            let (pool, timeout) = ("host".to_owned(), Duration::from_secs(20));
+            let done = wire.exchange(Exchange { pool, request, timeout, body_limit: 10, reuse }).await;
+            done.map(|answer| answer.response.into_body())
+        };
+        let serve = async {
+            let mut used = host.accept().await.unwrap().0;
+            answer(&mut used).await;
+            read_request(&mut used).await;
+            drop(used);
+            answer(&mut host.accept().await.unwrap().0).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            done = async { exchange().await.and(exchange().await) } => done,
+            never = serve => never,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_may_arrive_twice_is_sent_again() {
+        assert_eq!(second(Reuse::Repeatable).await.unwrap(), "ok");
+        assert!(matches!(second(Reuse::Allowed).await, Err(WireError::Broken(_))));
+    }
 }

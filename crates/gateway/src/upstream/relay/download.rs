@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    super::{Ending, sender::Body, watched::watch},
+    super::{Ending, exchange::Body},
     tally::Tally,
 };
 
@@ -65,25 +65,19 @@ pub(super) struct Bounds {
 /// A vendor's body.
 pub(super) struct Download {
     body: Body,
-    announced: Option<u64>,
-    is_chunked: bool,
     read: u64,
     bounds: Bounds,
-    has_ended: bool,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Download {
-    /// Of this length, or in chunks, or else all that comes until the connection ends.
-    pub(super) const fn new(body: Body, announced: Option<u64>, is_chunked: bool, bounds: Bounds) -> Self {
-        Self { body, announced, is_chunked, read: 0, bounds, has_ended: false, waiting: None }
+    pub(super) const fn new(body: Body, bounds: Bounds) -> Self {
+        Self { body, read: 0, bounds, waiting: None }
     }
 
     /// The next part; `None` at an end that is one.
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        let (polled, has_ended) = watch(|| Pin::new(&mut self.body).poll_next(context));
-        self.has_ended |= has_ended;
-        match polled {
+        match Pin::new(&mut self.body).poll_next(context) {
             Poll::Ready(Some(Ok(part))) => {
                 self.waiting = None;
                 self.read += u64::try_from(part.len()).unwrap_or(u64::MAX);
@@ -91,11 +85,7 @@ impl Download {
                 Poll::Ready(Some(if fits { Ok(part) } else { Err(Cut::TooLarge) }))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Cut::Early))),
-            Poll::Ready(None) => {
-                let short = self.announced.is_some_and(|announced| announced != self.read);
-                let cut = short || (self.is_chunked && self.has_ended);
-                Poll::Ready(cut.then_some(Err(Cut::Early)))
-            }
+            Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 let Bounds { idle, deadline, .. } = self.bounds;
                 let until = (Instant::now() + idle).min(deadline);

@@ -18,7 +18,7 @@ use super::super::{
     Upstream,
     caller::labels,
     gate::Gate,
-    sender::{header, host},
+    outgoing::{header, host},
 };
 use crate::{accounts::Account, telemetry::Metrics};
 

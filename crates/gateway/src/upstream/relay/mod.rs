@@ -14,21 +14,19 @@ mod upload;
 mod verdict;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     error::Error as StdError,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant as StdInstant},
 };
 
+use awc::body::{BodyStream, BoxBody, SizedStream};
 pub use awc::http::{
     Method,
     header::{HeaderMap, HeaderValue},
-};
-use awc::{
-    body::{BodyStream, BoxBody, SizedStream},
-    error::SendRequestError,
 };
 use bytes::Bytes;
 use futures_util::Stream;
@@ -47,10 +45,10 @@ use self::{
 };
 use super::{
     CallTimes, Ending, Priority, Upstream,
-    dial::{STAGE, Stage},
+    exchange::{Incoming, exchange},
+    outgoing::Outgoing,
     pools::Pools,
-    sender::{Incoming, Outgoing},
-    wire::{Unsent, WireError, classify},
+    wire::{Unsent, WireError},
 };
 use crate::accounts::Account;
 
@@ -204,37 +202,46 @@ impl Relay {
         let token = self.token(lane, patience).await?;
         let times = CallTimes { begin_by: patience, end_by: deadline.into_std() };
         tally.hold(lane.gate.turn(Priority::Interactive, times).await?);
-        let (is_head, is_safe) = (call.method == Method::HEAD, call.method.is_safe());
+        let is_safe = call.method.is_safe();
         let uri = lane.uri(call.target).map_err(|error| {
             explain(account, is_safe, WireError::NotSent(Unsent::Other, error.to_string()))
         })?;
         self.pools.begin_sweep();
         let mut request = Outgoing::new(call.method, uri, Some(lane.host.clone()))
-            .map_err(|error| explain(account, is_safe, classify(error)))?;
+            .map_err(|error| explain(account, is_safe, error))?;
         fields::pass_up(call.headers, call.request_id, request.headers_mut());
         lane.authorize(&token, request.headers_mut())?;
         let progress = Progress::begin(Instant::now());
-        let body = self.upload(call.body, &progress);
-        let sender = self.pools.sender(account.id.as_str(), false);
-        let sent = STAGE.scope(Cell::new(Stage::Pooled), async {
-            let answered =
-                self.wait(sender.send(request, body), &progress, account.limits.timeout, deadline).await;
-            answered.unwrap_or(Err(SendRequestError::Timeout)).map_err(classify)
-        });
-        let sent = sent.await;
+        let exchanged = self.exchange(account, request, self.upload(call.body, &progress), &progress);
+        let answered = self.wait(pin!(exchanged), &progress, account.limits.timeout, deadline).await;
         if let Some(fault) = progress.fault.get() {
             return Err(RelayFailure::Upload(fault));
         }
-        let response = sent.map_err(|error| explain(account, is_safe, error))?;
-        if response.leaves_a_rest(is_head) {
-            self.pools.forget(account.id.as_str());
-        }
+        let response = answered.unwrap_or(Err(WireError::Timeout));
+        let response = response.map_err(|error| explain(account, is_safe, error))?;
         let caller = &self.upstream.caller;
         if is_rejection(account, &response) {
             caller.tokens.note_rejected(&account.id, &token);
         }
         let (class, ending) = judge(&response, &*caller.clock);
-        Ok(Sent { response, is_head, class, ending })
+        Ok(Sent { response, class, ending })
+    }
+
+    /// Makes the exchange, on a connection that waits or on a new one.
+    async fn exchange(
+        &self,
+        account: &Account,
+        request: Outgoing,
+        body: BoxBody,
+        progress: &Progress,
+    ) -> Result<Incoming, WireError> {
+        let now = progress.moved.get().into_std();
+        let connections = self.pools.connections(account.id.as_str(), now);
+        let connection = match connections.waiting(request.uri(), now) {
+            Some(waiting) => waiting,
+            None => connections.open(request.uri(), true).await?,
+        };
+        exchange(connection, request, body).await
     }
 
     /// The account's token. Who waits for it has no turn yet, and so takes no slot.
@@ -284,7 +291,6 @@ impl Relay {
 
 struct Sent {
     response: Incoming,
-    is_head: bool,
     class: Option<ErrorClass>,
     ending: Ending,
 }
@@ -297,23 +303,22 @@ async fn answer(
     deadline: Instant,
     mut tally: Tally,
 ) -> Result<Relayed, (RelayFailure, Tally)> {
-    let Sent { response, is_head, class, ending } = sent;
+    let Sent { response, class, ending } = sent;
     let (account, vendor) = (&*lane.account, lane.vendor.clone());
     let status = response.status().as_u16();
     let announced = response.announced;
-    if let Some(problem) = unusable(&response, is_head, bounds.max_response) {
+    if let Some(problem) = unusable(&response, bounds.max_response) {
         return Err((protocol(account, status, problem).into(), tally));
     }
-    if response.is_bodiless(is_head) {
+    if response.is_bodiless() {
         tally.end(class, Some(ending));
-        let body = RelayedBody::None(announced.filter(|_| is_head));
+        let body = RelayedBody::None(announced.filter(|_| response.is_head()));
         let headers = fields::downwards(response.into_parts().0);
         return Ok(Relayed { vendor, status, headers, body });
     }
     let bounds = Bounds { limit: bounds.max_response, idle: bounds.idle, deadline };
-    let is_chunked = announced.is_none() && response.is_chunked;
     let (headers, body) = response.into_parts();
-    let mut download = Download::new(body, announced, is_chunked, bounds);
+    let mut download = Download::new(body, bounds);
     let at_once = std::future::poll_fn(|context| Poll::Ready(download.at_once(context)));
     let body = match at_once.await {
         Ok(AtOnce::Whole(body)) => {

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
 use outdial_core::{Clock, Error, ErrorClass, UpstreamFailure};
 
-use super::super::{Ending, WireError, sender::Incoming};
+use super::super::{Ending, WireError, exchange::Incoming};
 use crate::accounts::Account;
 
 /// Whether the vendor may not take the account's token any more.
@@ -14,14 +14,14 @@ pub(super) fn is_rejection(account: &Account, response: &Incoming) -> bool {
 }
 
 /// Why an answer cannot be passed on at all.
-pub(super) fn unusable(response: &Incoming, is_head: bool, limit: u64) -> Option<&'static str> {
+pub(super) fn unusable(response: &Incoming, limit: u64) -> Option<&'static str> {
     if response.status().is_informational() {
         return Some("the answer has an interim status");
     }
-    if response.announced.is_some_and(|announced| announced > limit) && !response.is_bodiless(is_head) {
+    if response.announced.is_some_and(|announced| announced > limit) && !response.is_bodiless() {
         return Some("the answer is too large");
     }
-    response.is_lost(is_head).then_some("the answer has no length")
+    response.is_lost().then_some("the answer has no length")
 }
 
 /// What a vendor's status means to the count of calls and to those who call next.
@@ -64,8 +64,6 @@ pub(super) fn explain(account: &Account, is_safe: bool, error: WireError) -> Err
         Error::new(ErrorClass::OutcomeUnknown, "upstream-outcome-unknown", message)
     };
     match (error, is_safe) {
-        // Of the relay's own answers this is said where they are judged.
-        (WireError::Interim(status), _) => protocol(account, status, "the answer has an interim status"),
         (WireError::NotSent(_, detail), _) => {
             let message = format!("{vendor} cannot be reached; nothing was sent.");
             Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)

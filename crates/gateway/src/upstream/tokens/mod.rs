@@ -305,11 +305,6 @@ impl Tokens {
                 "upstream-timeout",
                 "The vendor's token service did not answer in time.",
             ),
-            WireError::Interim(status) => {
-                let message = "The vendor's token service answered with an interim status.";
-                Error::new(ErrorClass::Protocol, "upstream-protocol", message)
-                    .with_detail(format!("status {status}"))
-            }
             WireError::NotSent(_, detail) | WireError::Broken(detail) => {
                 let message = "The vendor's token service cannot be reached.";
                 Error::new(ErrorClass::Unavailable, "upstream-unavailable", message).with_detail(detail)
