@@ -74,6 +74,10 @@ async fn a_connection_on_which_more_comes_serves_no_other_call() {
         let (next, _) = join!(client.get(&relayed("y")).send(), vendor.answer(said));
         assert_eq!((next.status.as_u16(), next.text()), (200, "ok".into()), "{head}");
     }
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+    let (answer, call) = join!(client.call("HEAD", &relayed("x")).send(), vendor.answer(switched));
+    assert_eq!(answer.status, 502, "nothing else is waited for");
+    open.push(call);
     for mut call in open {
         call.ended().await;
     }
