@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_http::{ServiceConfig, h1::ClientPayloadCodec};
+use actix_http::ServiceConfig;
 use actix_service::Service;
 use awc::{
     BoxedSocket, Connect, Connector,
@@ -100,7 +100,6 @@ impl Connections {
             received: BytesMut::new(),
             to_send: BytesMut::new(),
             is_flushed: true,
-            body: None,
             config: self.config.clone(),
             home: if is_kept { Rc::downgrade(self) } else { Weak::new() },
             opened,
@@ -134,8 +133,6 @@ pub(super) struct Connection {
     /// What is written and has not left.
     pub(super) to_send: BytesMut,
     is_flushed: bool,
-    /// Reads the body of the answer that comes.
-    pub(super) body: Option<ClientPayloadCodec>,
     pub(super) config: ServiceConfig,
     /// Where it waits for its next exchange, if it may.
     home: Weak<Connections>,

@@ -10,7 +10,7 @@ use std::{
 
 use actix_http::{
     ResponseHead,
-    h1::{ClientCodec, Message, MessageType},
+    h1::{ClientCodec, ClientPayloadCodec, Message, MessageType},
 };
 use awc::{
     body::{BodySize, BoxBody, MessageBody},
@@ -170,7 +170,7 @@ impl UnderWay {
     }
 
     fn into_incoming(self, head: ResponseHead) -> Incoming {
-        let Self { mut connection, codec, is_head, is_sent, .. } = self;
+        let Self { connection, codec, is_head, is_sent, .. } = self;
         let mut incoming = Incoming::new(head, is_head);
         let has_none = matches!(codec.message_type(), MessageType::None);
         if has_none && !incoming.is_bodiless() && incoming.announced != Some(0) {
@@ -183,8 +183,8 @@ impl UnderWay {
             // A body that comes all the same would be read as the next answer.
             connection.end(is_reusable && has_none);
         } else {
-            connection.body = Some(codec.into_payload_codec());
-            incoming.body.0 = Some(Coming { connection, is_reusable, is_framed: incoming.is_framed() });
+            let (codec, is_framed) = (codec.into_payload_codec(), incoming.is_framed());
+            incoming.body.0 = Some(Coming { connection, codec, is_reusable, is_framed });
         }
         incoming
     }
@@ -261,6 +261,7 @@ pub(super) struct Body(Option<Coming>);
 
 struct Coming {
     connection: Box<Connection>,
+    codec: ClientPayloadCodec,
     is_reusable: bool,
     /// Whether it says itself where it ends. That of HTTP/1.0 may end with the connection.
     is_framed: bool,
@@ -270,13 +271,11 @@ impl Coming {
     /// The next part; `None` at the end.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         loop {
-            let Connection { body, received, .. } = &mut *self.connection;
-            let read = body.as_mut().map(|codec| codec.decode(received).map_err(io::Error::other));
-            match read {
-                Some(Ok(Some(Some(part)))) => return Poll::Ready(Some(Ok(part))),
-                Some(Ok(None)) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(Some(None))) | None => return Poll::Ready(None),
+            match self.codec.decode(&mut self.connection.received) {
+                Ok(Some(Some(part))) => return Poll::Ready(Some(Ok(part))),
+                Ok(Some(None)) => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(io::Error::other(error)))),
             }
             match ready!(self.connection.poll_receive(context)) {
                 Ok(0) if !self.is_framed => {
